@@ -1,0 +1,37 @@
+# setup · check · test · demo · bench · docs: everything goes through .venv.
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := check
+.PHONY: setup services check test demo bench docs lock clean
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@$(PY) infra/scripts/setup.py
+
+setup: $(VENV)/.ready
+
+services: setup
+	@infra/scripts/services.sh
+
+check: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -q -m "not slow and not browser and not server" -n 2
+
+test: setup services
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
+	@$(BIN)/pytest -n 2
+
+demo: setup
+	@exec $(BIN)/lineside demo
+
+bench: setup
+	@$(BIN)/python -m tests.benchmarks 2>/dev/null || for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+docs: setup
+	@$(BIN)/python infra/scripts/docs.py
+
+lock: setup
+	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras -o requirements.txt requirements.in
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,109 @@
+"""The frames that flow between the layers: column names, types and what they mean.
+
+All times are UTC, microseconds, windows half-open [start, end).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+TIME = pl.Datetime("us", "UTC")
+
+GOOD, UNCERTAIN, BAD = 0, 1, 2
+"""Sample quality. Only BAD makes a value unusable."""
+
+SAMPLES: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "time": TIME,  # the source's own timestamp
+    "equipment": pl.String,
+    "signal": pl.String,
+    "value": pl.Float64,  # numbers (bool as 0/1), already scaled; null for text or no value. Never NaN or infinite
+    "text": pl.String,  # text values; null for numbers
+    "quality": pl.UInt8,  # GOOD, UNCERTAIN, BAD
+    "received": TIME,  # when Lineside got it
+}
+"""Long format; key (equipment, signal, time): the row received last wins. value and text both null: the
+source says it has no value (MTConnect UNAVAILABLE, a lost connection)."""
+
+INTERVALS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "start": TIME,
+    "end": TIME,
+    "raw": pl.String,  # the raw state value; null when unknown
+    "state": pl.String,  # plant.states.MachineState
+    "reason": pl.String,  # reason id from the state mapping; null if it gives none
+}
+"""State intervals of a machine: contiguous, neighbours differ, not cut at any calendar edge."""
+
+INCREMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "time": TIME,  # of the reading that showed them
+    "kind": pl.String,  # good, reject, rework, total
+    "quantity": pl.Int64,
+    "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a gap in the data)
+}
+"""Parts seen by counters."""
+
+ORDER_RUNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "start": TIME,
+    "end": TIME,  # null: still running
+    "order": pl.String,
+    "material": pl.String,
+}
+"""Which order a machine worked on, and when. Runs of one machine do not overlap."""
+
+RECODES: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "start": TIME,
+    "end": TIME,
+    "reason": pl.String,
+    "user": pl.String,
+    "at": TIME,
+}
+"""What people said a stop was: covers [start, end) of a machine; the entry made last (`at`) wins."""
+
+LEDGER: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "start": TIME,
+    "end": TIME,
+    "line": pl.String,
+    "shift": pl.String,  # shift id; null when not scheduled
+    "shift_start": TIME,  # when that shift instance began: (shift, shift_start) names it
+    "order": pl.String,
+    "material": pl.String,
+    "raw": pl.String,
+    "state": pl.String,
+    "reason": pl.String,  # after re-coding; null: nobody has said
+    "stop_start": TIME,  # start of the uncut state interval this row is a piece of
+    "category": pl.String,  # plant.states.TimeCategory
+    "duration": pl.Int64,  # microseconds, end - start
+    "good": pl.Int64,
+    "reject": pl.Int64,
+    "rework": pl.Int64,
+    "ideal": pl.Int64,  # microseconds: (good + reject + rework) x ideal cycle; 0 where no ideal cycle is known
+    "ideal_good": pl.Int64,  # microseconds: good x ideal cycle
+    "unrated": pl.Int64,  # parts for which no ideal cycle is known
+    "flagged": pl.Int64,  # counter readings with a flag
+}
+"""Additive rows: for each machine they cover the window once, without hole or overlap. Sorted by equipment, start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A half-open span [start, end) in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("a window needs times with a zone")
+        if self.end < self.start:
+            raise ValueError(f"a window ends before it starts: {self.start} to {self.end}")
+
+
+def empty(schema: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    """An empty frame of that schema."""
+    return pl.DataFrame(schema=dict(schema))

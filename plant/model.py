@@ -1,0 +1,311 @@
+"""The plant as data: what the plant file says, checked and immutable.
+
+Names follow ISA-95 / IEC 62264 (equipment levels, material definition, work calendar). Built by
+`plant.parse`; everything else only reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from plant.states import MachineState
+
+
+class EquipmentLevel(StrEnum):
+    """ISA-95 equipment levels (B2MML EquipmentLevel), outermost first."""
+
+    ENTERPRISE = "Enterprise"
+    SITE = "Site"
+    AREA = "Area"
+    PRODUCTION_LINE = "ProductionLine"
+    WORK_CELL = "WorkCell"
+    WORK_CENTER = "WorkCenter"
+    WORK_UNIT = "WorkUnit"
+
+
+class Role(StrEnum):
+    """What a signal means to the derivation."""
+
+    STATE = "state"
+    GOOD = "good"
+    REJECT = "reject"
+    REWORK = "rework"
+    TOTAL = "total"
+    CYCLE = "cycle"
+    PROCESS_VALUE = "process_value"
+    ALARM = "alarm"
+    ORDER = "order"
+
+
+COUNTER_ROLES = (Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL)
+DISCRETE_ROLES = (Role.STATE, Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL, Role.ORDER)
+"""Roles the ledger is derived from; the others are only stored and shown."""
+
+
+class Convention(StrEnum):
+    """Which published OEE arithmetic is used (docs/adr/0004).
+
+    NAKAJIMA: micro-stops are a performance loss (Nakajima 1988, Vorne). ISO22400: they are an
+    availability loss, APT is production time only (ISO 22400-2).
+    """
+
+    NAKAJIMA = "nakajima"
+    ISO22400 = "iso22400"
+
+
+class BreakRule(StrEnum):
+    """What a calendar break does to a machine's time."""
+
+    PLANNED_DOWNTIME = "planned_downtime"
+    UNLESS_RUNNING = "unless_running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Plant-wide defaults of the derivation."""
+
+    convention: Convention = Convention.NAKAJIMA
+    micro_stop: timedelta = timedelta(minutes=2)
+    """A DOWN interval shorter than this, before any cut, is a micro-stop. Zero: there are none."""
+    breaks: BreakRule = BreakRule.PLANNED_DOWNTIME
+    target_oee: float = 0.85
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """The ISA-95 site; wall times in the plant file are in its zone."""
+
+    id: str
+    name: str
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equipment:
+    """One node of the equipment tree. A node with a state signal is a *machine*."""
+
+    id: str
+    name: str
+    level: EquipmentLevel
+    parent: str | None = None
+    description: str = ""
+    calendar: str | None = None
+    """Resolved: inherited from the nearest ancestor that names one. None: scheduled around the clock."""
+    stale_after: timedelta | None = None
+    """Resolved. A state or order value holds this long after its last sample, then the machine is unknown.
+    None: until the next sample."""
+    micro_stop: timedelta | None = None
+    """Resolved threshold (never None after parsing)."""
+    upstream: tuple[str, ...] = ()
+    """Machines that feed this one (line topology)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateMapping:
+    """What one raw value of a state signal means."""
+
+    state: MachineState
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One signal of one machine. (equipment, id) is its key everywhere."""
+
+    id: str
+    equipment: str
+    role: Role
+    source: str | None = None
+    address: str = ""
+    """Protocol address, read by the source's collector: OPC UA node id, Modbus "holding:100:uint32", SHDR item name."""
+    unit: str = ""
+    modulus: int | None = None
+    """Counters: the value after which it starts at 0 again (65536 for 16 bit). None: it never rolls over."""
+    min_cycle: timedelta | None = None
+    """Counters: no part can be faster; bounds how many parts two readings can be apart.
+    Resolved: half of the fastest ideal cycle of the machine when not given, None when there is none."""
+    scale: float = 1.0
+    offset: float = 0.0
+    states: Mapping[str, StateMapping] = field(default_factory=dict)
+    """State signals: raw value (numbers as "3", text as is) to state. A value not listed is UNKNOWN."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One connection to equipment. `options` are checked by the collector of that protocol."""
+
+    id: str
+    protocol: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdealCycle:
+    """Planned run time per item of one material on one machine, from a date on (ISO 22400 PRI)."""
+
+    equipment: str
+    cycle: timedelta
+    valid_from: datetime | None = None
+    """UTC; None: since ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """ISA-95 material definition."""
+
+    id: str
+    name: str
+    unit: str = "pcs"
+    ideal_cycles: tuple[IdealCycle, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """A planned pause inside a shift, in wall time."""
+
+    start: time
+    end: time
+    name: str = "break"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A shift in wall time; one that ends at or before its start runs over midnight and belongs to the day it began."""
+
+    id: str
+    name: str
+    start: time
+    end: time
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    """Weekdays the shift begins on, Monday 0."""
+    breaks: tuple[Break, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarException:
+    """A date that differs: a holiday (`shifts == ()`) or overtime (other shifts)."""
+
+    date: date
+    shifts: tuple[Shift, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkCalendar:
+    """Shifts of a week, with exceptions, in the site's zone."""
+
+    id: str
+    shifts: tuple[Shift, ...]
+    exceptions: tuple[CalendarException, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A node of the reason tree for stops."""
+
+    id: str
+    name: str
+    parent: str | None = None
+    planned: bool = False
+    """A stop with this reason is planned downtime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person the plant knows."""
+
+    id: str
+    name: str
+    email: str = ""
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelConfig:
+    """A way to reach people. `options` are checked by the channel of that kind."""
+
+    id: str
+    kind: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EscalationStep:
+    """Who is told, how, and how long after the alert was raised."""
+
+    after: timedelta
+    channel: str
+    to: tuple[str, ...] = ()
+    """User ids or "role:NAME"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Escalation:
+    """Ordered steps; acknowledging stops the ones still to come."""
+
+    id: str
+    name: str
+    steps: tuple[EscalationStep, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRule:
+    """Raise when a machine has been stopped (`states`) for longer than `longer_than` inside planned time."""
+
+    id: str
+    name: str
+    longer_than: timedelta
+    equipment: tuple[str, ...] = ()
+    """Equipment ids, each with everything below it; empty: the whole site."""
+    states: tuple[MachineState, ...] = (MachineState.DOWN,)
+    severity: str = "high"
+    """urgent, high, medium or low (ISA-18.2 priorities)."""
+    escalation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plant:
+    """Everything the plant file says."""
+
+    site: Site
+    settings: Settings = field(default_factory=Settings)
+    equipment: Mapping[str, Equipment] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    signals: Mapping[tuple[str, str], Signal] = field(default_factory=dict)
+    materials: Mapping[str, Material] = field(default_factory=dict)
+    calendars: Mapping[str, WorkCalendar] = field(default_factory=dict)
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
+    users: Mapping[str, User] = field(default_factory=dict)
+    channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
+    escalations: Mapping[str, Escalation] = field(default_factory=dict)
+    alert_rules: Mapping[str, AlertRule] = field(default_factory=dict)
+
+    def machines(self) -> tuple[Equipment, ...]:
+        """Equipment with a state signal, in plant-file order."""
+        with_state = {s.equipment for s in self.signals.values() if s.role is Role.STATE}
+        return tuple(e for e in self.equipment.values() if e.id in with_state)
+
+    def signals_of(self, equipment: str, *roles: Role) -> tuple[Signal, ...]:
+        """Signals of one machine, of the given roles (all when none is given)."""
+        return tuple(s for s in self.signals.values() if s.equipment == equipment and (not roles or s.role in roles))
+
+    def ancestors(self, equipment: str) -> tuple[str, ...]:
+        """Ids from the parent up to the root."""
+        found: list[str] = []
+        node = self.equipment[equipment].parent
+        while node is not None:
+            found.append(node)
+            node = self.equipment[node].parent
+        return tuple(found)
+
+    def below(self, equipment: str) -> frozenset[str]:
+        """The equipment itself and everything under it."""
+        return frozenset(e for e in self.equipment if e == equipment or equipment in self.ancestors(e))
+
+    def line_of(self, equipment: str) -> str:
+        """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; the parent, or the machine itself, if none."""
+        lines = (EquipmentLevel.PRODUCTION_LINE, EquipmentLevel.WORK_CELL, EquipmentLevel.WORK_CENTER)
+        up = self.ancestors(equipment)
+        return next((a for a in up if self.equipment[a].level in lines), up[0] if up else equipment)
