@@ -1,0 +1,157 @@
+"""The records database: SQLite (WAL) on one machine, PostgreSQL for a site, through SQLAlchemy Core.
+
+Writers are serialised: `begin()` takes the write lock at once, so what it reads is still true when it
+writes. Times are stored as integer microseconds since 1970-01-01 UTC, so that both databases hold and
+compare them alike, to the microsecond.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.types import TypeDecorator
+
+from infra import migrations
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+BUSY_SECONDS = 30.0
+"""How long a SQLite writer waits for another one before it gives up with an error."""
+
+
+class RecordsError(Exception):
+    """The records database cannot be used; the message says why and what to do."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as microseconds since the epoch (64 bit), read back in UTC."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Microseconds. Raises ValueError on a time without a zone: which instant it means is a guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone; records hold UTC")
+        return (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """The instant, in UTC."""
+        return None if value is None else EPOCH + int(value) * MICROSECOND
+
+
+class Database:
+    """One records database. Thread-safe; every `begin` or `read` uses a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        """Opens nothing yet.
+
+        Args:
+            url: `sqlite:///relative.db`, `sqlite:////absolute/path.db` or `postgresql://user@host/name`.
+        Raises:
+            RecordsError: the URL is not one of these, or the file's folder does not exist.
+        """
+        try:
+            parsed = make_url(url)
+        except ArgumentError as error:
+            raise RecordsError(
+                f"records url {url!r} is not a database URL, e.g. sqlite:///records.db"
+            ) from error
+        self.name = parsed.render_as_string(hide_password=True)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if not parsed.database or parsed.database == ":memory:":
+                raise RecordsError(f"records url {url!r} names no file; write e.g. sqlite:///records.db")
+            folder = Path(parsed.database).parent
+            if not folder.is_dir():
+                raise RecordsError(f"records url {self.name}: the folder {folder} does not exist; create it")
+            self._engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
+            _make_sqlite_serialisable(self._engine)
+        elif parsed.get_backend_name() == "postgresql":
+            self._engine = create_engine(parsed, pool_pre_ping=True)
+        else:
+            raise RecordsError(f"records url {self.name}: only sqlite and postgresql are supported")
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A write transaction: committed when the block ends, rolled back when it raises."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent snapshot to read from; never waits for a writer, and refuses to write."""
+        with self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(lineside_read=True)
+            else:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._engine.dispose()
+
+
+def serialise(connection: Connection, what: str) -> None:
+    """Let only one transaction at a time go on past here for the same `what`, until it ends.
+
+    On SQLite every write transaction is alone already; on PostgreSQL this is an advisory lock.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(what.encode())})
+
+
+def upgrade(database: Database) -> None:
+    """Bring the schema to this version, in one transaction; nothing to do when it is there already.
+
+    Raises:
+        RecordsError: the database was written by a newer Lineside. It is left as it is.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
+    with database.begin() as connection:
+        serialise(connection, "migrations")
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in known:
+            raise RecordsError(
+                f"the records database {database.name} has schema {current!r}, which this version of "
+                f"Lineside does not know (it knows up to {max(known)!r}): it was written by a newer version. "
+                "Start that version, or restore the backup made before it was upgraded."
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _make_sqlite_serialisable(engine: Engine) -> None:
+    """Take transactions out of the sqlite3 module's hands: it would begin late and commit early."""
+
+    @event.listens_for(engine, "connect")
+    def connected(raw: Any, _: object) -> None:
+        raw.isolation_level = None
+        raw.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute("PRAGMA synchronous=FULL")
+        raw.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        reading = bool(connection.get_execution_options().get("lineside_read"))
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
