@@ -1,0 +1,54 @@
+"""The data folder of one running plant: where everything lives, and the lock that keeps a second instance out."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+
+class FolderError(Exception):
+    """The data folder cannot be used; the message says what to do."""
+
+
+class DataFolder:
+    """Paths inside the data folder, and its lock.
+
+    Entering creates the folder and takes the lock; a folder that cannot be written or is in use raises FolderError.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._lock: int | None = None
+
+    historian = property(lambda self: self.root / "historian")
+    spool = property(lambda self: self.root / "spool")
+    dead = property(lambda self: self.root / "dead")
+    logs = property(lambda self: self.root / "logs")
+    records = property(lambda self: self.root / "records.sqlite")
+    collectors = property(lambda self: self.root / "collectors.json")
+
+    def __enter__(self) -> "DataFolder":
+        try:
+            for folder in (self.root, self.historian, self.spool, self.dead, self.logs):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise FolderError(
+                f"Cannot write to the data folder {self.root} ({error.strerror}): give another one with --data FOLDER."
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            self._lock = None
+            raise FolderError(
+                f"Another Lineside is using {self.root}: stop it, or give this one its own folder with --data FOLDER."
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
