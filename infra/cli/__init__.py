@@ -1,0 +1,128 @@
+"""The `lineside` command. Each command imports what it needs when it runs, so that `--help` is quick."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="lineside",
+    help="An open MES and OEE monitoring stack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PlantPath = Annotated[Path, typer.Argument(metavar="PLANT.toml", help="The plant file.")]
+Data = Annotated[Path, typer.Option("--data", help="Folder that holds history, records and spool.")]
+Port = Annotated[int, typer.Option("--port", help="Port of the board and the REST API.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on; only loopback until there is sign-in.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@app.command()
+def check(plant: PlantPath, json: Json = False) -> None:
+    """Check a plant file: all errors at once, each with file, path and fix."""
+    from infra.cli.check import run
+
+    raise typer.Exit(run(plant, json))
+
+
+@app.command()
+def up(plant: PlantPath, data: Data = Path("var/plant"), port: Port = 8050, host: Host = "127.0.0.1") -> None:
+    """Run a plant: collect, derive, watch and serve the board."""
+    from infra.cli.up import run
+
+    raise typer.Exit(run(plant, data, host, port))
+
+
+@app.command()
+def demo(
+    data: Data = Path("var/demo"),
+    port: Port = 8050,
+    host: Host = "127.0.0.1",
+    seed: Annotated[int, typer.Option(help="Another seed is another day at the plant.")] = 1,
+    hours: Annotated[float, typer.Option(help="Hours of history the plant starts with.")] = 3.0,
+) -> None:
+    """Start a simulated plant and Lineside on it: a live board in half a minute."""
+    from infra.cli.demo import run
+
+    raise typer.Exit(run(data, host, port, seed, hours))
+
+
+@app.command()
+def derive(
+    plant: Annotated[Path, typer.Option("--plant", help="The plant file.")],
+    samples: Annotated[list[Path] | None, typer.Argument(help="SHDR, CSV or Parquet; none: the historian.")] = None,
+    orders: Annotated[Path | None, typer.Option(help="Orders, CSV or Excel.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Start, ISO 8601; no zone: the plant's.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End (not included), ISO 8601.")] = None,
+    by: Annotated[
+        str, typer.Option(help="Any of equipment,line,shift,order,product,hour,day,reason,raw.")
+    ] = "equipment",
+    json: Json = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write the table to this Parquet file.")] = None,
+    data: Data = Path("var/plant"),
+) -> None:
+    """Derive time, counts and KPIs from samples, offline; the same functions as the live board."""
+    from infra.cli.derive import run
+
+    raise typer.Exit(run(plant, samples or [], orders, start, end, by, json, parquet, data))
+
+
+@app.command()
+def replay(
+    plant: PlantPath,
+    recording: Annotated[list[Path], typer.Argument(help="SHDR, CSV or Parquet.")],
+    data: Data = Path("var/plant"),
+    speed: Annotated[float, typer.Option(help="2: twice as fast as recorded; 0: at once.")] = 1.0,
+    as_recorded: Annotated[bool, typer.Option("--as-recorded", help="Keep the recorded times.")] = False,
+) -> None:
+    """Feed a recording to the plant that runs on the data folder, as if it happened now."""
+    from infra.cli.replay import run
+
+    raise typer.Exit(run(plant, recording, data, speed, as_recorded))
+
+
+@app.command()
+def doctor(
+    plant: Annotated[Path | None, typer.Argument(metavar="[PLANT.toml]", help="The plant file.")] = None,
+    data: Data = Path("var/plant"),
+    port: Port = 8050,
+    json: Json = False,
+) -> None:
+    """Say what is reachable, configured and installed, and what to do about the rest."""
+    from infra.cli.doctor import run
+
+    raise typer.Exit(run(plant, data, port, json))
+
+
+@app.command(hidden=True)
+def collect(
+    plant: PlantPath,
+    data: Data,
+    options: Annotated[str, typer.Option(help="JSON: source id to options that override the plant file's.")] = "{}",
+) -> None:
+    """Run the plant's collectors (started by `up`)."""
+    from infra.cli.collect import run
+
+    raise typer.Exit(run(plant, data, options))
+
+
+def plant_time(text: str, zone: str) -> datetime:
+    """An ISO 8601 time; one without an offset is wall time of the plant. Raises typer.BadParameter."""
+    from datetime import UTC
+    from zoneinfo import ZoneInfo
+
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a time: write 2026-11-22T06:00 or 2026-11-22T05:00Z") from error
+    return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def main() -> None:
+    """Entry point of the `lineside` script."""
+    app()
