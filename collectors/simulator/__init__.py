@@ -1,1 +1,1 @@
-"""A simulated plant: a seeded, deterministic model, its truth log, and real OPC UA and Modbus servers over it."""
+"""A simulated plant: a seeded, deterministic model, its truth log, and real servers over it."""

@@ -1,8 +1,8 @@
 """The vocabulary of the simulated plant: machines, signals, state and fault codes, materials, addresses.
 
 `infra/demo/plant.toml` describes the same plant to Lineside; a test keeps both equal.
-State codes follow the PackML StateEnum (ANSI/ISA-TR88.00.02) where it has one: 6 Execute, 9 Aborted,
-4 Idle, 15 Completing is not used in the standard's sense but as "changeover". A fault with a reason is 900 + n.
+The numbers lean on the PackML StateEnum (ANSI/ISA-TR88.00.02: 4 Idle, 6 Execute, 9 Aborted) and go their own
+way where it has no word, as real controllers do: a fault with a known reason is 900 + n.
 """
 
 from collections.abc import Mapping
