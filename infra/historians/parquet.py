@@ -1,0 +1,277 @@
+"""The default historian: a folder of Parquet segments, one file per write, merged later."""
+
+import errno
+import io
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from shutil import disk_usage
+from typing import TypeVar
+
+import polars as pl
+
+from infra.historians.catalogue import Catalogue
+from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, unique
+from infra.historians.segments import Folder, Segment, day_of, day_start
+from pipelines.ports import HistorianError, HistorianHealth
+from plant.frames import SAMPLES, Window, empty
+
+T = TypeVar("T")
+
+MERGED_ROWS = 4_000_000
+"""A merged file of about this many rows is finished and not touched again: bounds the memory of `compact`."""
+ROW_GROUP = 100_000
+"""Small enough that a read of one machine skips the others, large enough to compress."""
+BATCH_ROWS = 500_000
+"""About the rows of one frame of `read_batches`."""
+_LOW_SPACE = 500_000_000
+_LOOK_BACK = (timedelta(minutes=5), timedelta(hours=2), timedelta(days=1))
+_SHORTEST = 1_000
+_RETRIES = 20
+
+
+class ParquetHistorian:
+    """Implements `pipelines.ports.Historian` on a local folder.
+
+    Any number of processes may write and read it at once. Acknowledged means file and folder are fsynced. A
+    batch that spans UTC days is one file per day; killed in between, the days written are kept and the
+    repeated write changes nothing. Raises HistorianError when the folder cannot be used, ValueError for a
+    frame that is not `SAMPLES`.
+    """
+
+    def __init__(self, root: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._folder = Folder(root)
+        self._catalogue = Catalogue(self._folder)
+        self._clock = clock
+        self._explained(self._folder.prepare)
+
+    def write(self, samples: pl.DataFrame) -> None:
+        """See the port: durable when it returns."""
+        rows = unique(checked(samples))
+        if rows.is_empty():
+            return
+        first, last = _span(rows)
+        if day_of(first) == day_of(last):
+            self._append(rows, first, last)
+            return
+        dated = rows.with_columns(day=pl.col("time").dt.date())
+        for part in dated.partition_by("day", include_key=False, maintain_order=True):
+            self._append(part, *_span(part))
+
+    def _append(self, rows: pl.DataFrame, first: int, last: int) -> None:
+        def append() -> None:
+            self._catalogue.announce(rows.select(SERIES).unique().iter_rows(), day_of(first))
+            self._folder.publish(_encoded(rows), first, last, rows.height)
+
+        self._explained(append)
+
+    def read(
+        self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """See the port. Opens only files whose name overlaps the window, row groups whose statistics do."""
+        rows = chosen(window, equipment, signals)
+        return self._collected(lambda: self._folder.list(window), rows)
+
+    def read_batches(
+        self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """See the port: time slices, oldest first, of about BATCH_ROWS rows of all equipment and signals."""
+        for piece in self._slices(window):
+            rows = self.read(piece, equipment, signals)
+            if not rows.is_empty():
+                yield rows
+
+    def _slices(self, window: Window) -> Iterator[Window]:
+        for day in self._explained(self._folder.days):
+            start = max(microseconds(window.start), day_start(day))
+            end = min(microseconds(window.end), day_start(day + timedelta(days=1)))
+            if start < end:
+                segments = self._explained(partial(self._folder.list, days=[day]))
+                yield from _halved(start, end, segments)
+
+    def last(self, before: datetime, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        """See the port. Walks back the days, and inside a day, and reads only the series still missing."""
+        missing = self._explained(self._catalogue.read)
+        if equipment is not None:
+            missing = missing.filter(pl.col("equipment").is_in(list(equipment)))
+        newest_day = day_of(microseconds(before) - 1)
+        found = [empty(SAMPLES)]
+        for day in reversed(self._explained(self._folder.days)):
+            if missing.is_empty():
+                break
+            if day > newest_day:
+                continue
+            wanted = missing.filter((pl.col("first") <= day) & (pl.col("last") >= day))
+            for rows in self._back(day, before, wanted):
+                found.append(rows)
+                missing = missing.join(rows, on=SERIES, how="anti")
+        return pl.concat(found).sort(SERIES)
+
+    def _back(self, day: date, before: datetime, wanted: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        start = moment(day_start(day))
+        end = min(before.astimezone(UTC), start + timedelta(days=1))
+        latest = end
+        for back in _LOOK_BACK:
+            if wanted.is_empty() or latest <= start:
+                return
+            window = Window(max(start, end - back), latest)
+            latest = window.start
+            rows = self.read(
+                window, wanted["equipment"].unique().to_list(), wanted["signal"].unique().to_list()
+            )
+            rows = newest(rows.join(wanted, on=SERIES, how="semi", maintain_order="left"))
+            wanted = wanted.join(rows, on=SERIES, how="anti")
+            yield rows
+
+    def compact(self) -> None:
+        """See the port: merges the small files of each day; sets damaged ones aside."""
+        with self._explained(lambda: self._folder.housekeeping(wait=False)) as mine:
+            if not mine:
+                return
+            self._explained(self._folder.sweep)
+            for day in self._explained(self._folder.days):
+                for group in _groups(self._explained(partial(self._folder.list, days=[day]))):
+                    self._merge(group)
+
+    def _merge(self, group: Sequence[Segment]) -> None:
+        frames = {segment: rows for segment in group if (rows := self._sound(segment)) is not None}
+        if len(frames) < 2:
+            return
+        rows = unique(pl.concat(frames.values()))
+        publish = partial(
+            self._folder.publish, _encoded(rows), *_span(rows), rows.height, replaces=list(frames)
+        )
+        self._explained(publish)
+
+    def expire(self, before: datetime) -> None:
+        """See the port: days that ended at or before that time, in UTC."""
+        with self._explained(lambda: self._folder.housekeeping(wait=True)):
+            for day in self._explained(self._folder.days):
+                if day < before.astimezone(UTC).date():
+                    self._explained(partial(self._folder.expire, day))
+
+    def health(self) -> HistorianHealth:
+        """Whether the folder can be written, has room, and whether files were set aside."""
+        root = self._folder.root
+        try:
+            self._folder.replace(".probe", b"")
+            free = disk_usage(root).free
+            days = len(self._folder.days())
+            damaged = sorted(p.name for p in self._folder.damaged.glob("*.parquet"))
+        except OSError as error:
+            return HistorianHealth(ok=False, detail=_advice(error, root))
+        if damaged:
+            where = f"{len(damaged)} damaged file(s) in {self._folder.damaged}, such as {damaged[0]}"
+            fix = "see the report beside each; restore them from a backup or delete them"
+            return HistorianHealth(ok=False, detail=f"{where}: {fix}")
+        if free < _LOW_SPACE:
+            return HistorianHealth(
+                ok=False, detail=f"only {free // 1_000_000} MB free on the disk of {root}: make room"
+            )
+        return HistorianHealth(ok=True, detail=f"{root}: {days} days, {free // 1_000_000_000} GB free")
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def _collected(self, listed: Callable[[], list[Segment]], rows: pl.Expr) -> pl.DataFrame:
+        for _ in range(_RETRIES):
+            segments = self._explained(listed)
+            if not segments:
+                return empty(SAMPLES)
+            try:
+                frame = pl.scan_parquet([s.path for s in segments], glob=False).filter(rows).collect()
+            except FileNotFoundError:
+                continue  # merged or expired since it was listed
+            except OSError as error:
+                raise HistorianError(_advice(error, self._folder.root)) from error
+            except pl.exceptions.PolarsError as error:
+                self._report_damage(segments, error)
+                continue
+            # Each file is sorted and unique in itself.
+            return frame if len(segments) == 1 else unique(frame)
+        raise HistorianError(
+            f"files of {self._folder.root} change faster than they can be read: is one merging in a loop?"
+        )
+
+    def _report_damage(self, segments: Sequence[Segment], error: pl.exceptions.PolarsError) -> None:
+        for segment in segments:
+            self._sound(segment)
+        damaged = [segment.path.name for segment in segments if self._folder.aside(segment).exists()]
+        if damaged:
+            raise HistorianError(
+                f"damaged file(s) {', '.join(damaged)}: set aside in {self._folder.damaged} with a report of"
+                " what is missing; restore them from a backup, or read again without them"
+            ) from error
+
+    def _sound(self, segment: Segment) -> pl.DataFrame | None:
+        """The rows of a file; None when it is gone, or was damaged and has been set aside."""
+        try:
+            return checked(pl.read_parquet(segment.path, glob=False))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise HistorianError(_advice(error, self._folder.root)) from error
+        except (pl.exceptions.PolarsError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            self._explained(partial(self._folder.set_aside, segment, why, self._clock()))
+            return None
+
+    def _explained(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except OSError as error:
+            raise HistorianError(_advice(error, self._folder.root)) from error
+
+
+def _advice(error: OSError, root: Path) -> str:
+    match errno.EACCES if isinstance(error, PermissionError) else error.errno:  # polars sets no errno
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            fix = "the disk is full: make room or shorten the retention; it goes on by itself"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            fix = "this user may not write there: give it the folder or set another one"
+        case errno.ENOTDIR | errno.EEXIST:
+            fix = "there is a file where the folder should be: move it or set another folder"
+        case _:
+            fix = "check the disk"
+    return f"historian folder {root}: {error.strerror or error}; {fix}"
+
+
+def _encoded(rows: pl.DataFrame) -> memoryview:
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+    return buffer.getbuffer()
+
+
+def _span(rows: pl.DataFrame) -> tuple[int, int]:
+    times = rows["time"].to_physical()
+    return int(times.min()), int(times.max())  # type: ignore[arg-type]
+
+
+def _groups(segments: Sequence[Segment]) -> list[list[Segment]]:
+    """Unfinished files to merge with each other: in the order written, up to MERGED_ROWS together."""
+    groups: list[list[Segment]] = [[]]
+    rows = 0
+    for segment in segments:
+        if segment.rows >= MERGED_ROWS // 2:
+            continue
+        if rows + segment.rows > MERGED_ROWS:
+            groups.append([])
+            rows = 0
+        groups[-1].append(segment)
+        rows += segment.rows
+    return [group for group in groups if len(group) > 1]
+
+
+def _halved(start: int, end: int, segments: Sequence[Segment]) -> Iterator[Window]:
+    """Cut [start, end) in halves until each has about BATCH_ROWS rows, judged by the file names."""
+    inside = [s for s in segments if s.overlaps(start, end)]
+    share = sum(
+        s.rows * (min(end, s.last + 1) - max(start, s.first)) / (s.last + 1 - s.first) for s in inside
+    )
+    if share > BATCH_ROWS and end - start > _SHORTEST:
+        middle = (start + end) // 2
+        yield from _halved(start, middle, inside)
+        yield from _halved(middle, end, inside)
+    elif inside:
+        yield Window(moment(start), moment(end))
