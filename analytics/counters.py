@@ -1,0 +1,105 @@
+"""Counter readings to the parts they show.
+
+The rule is local to two consecutive usable readings. No more parts can lie between them than the
+fastest cycle allows: `cap = SLACK + dt / min_cycle`. What exceeds it is no production but a glitch, a
+reset or a re-parametrised counter: nothing is booked, the reading is flagged and is the new baseline.
+"""
+
+import polars as pl
+
+from analytics.readings import codes
+from plant.frames import BAD, INCREMENTS, TIME
+from plant.model import COUNTER_ROLES
+
+SLACK = 2
+"""Parts two readings may be apart at any distance in time: reading and counting are not synchronous."""
+
+COUNTED = {"code": pl.UInt32, "time": TIME, "quantity": pl.Int64, "flag": pl.String}
+
+
+def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`COUNTED` rows of the counters among the readings (`analytics.readings`); readings that show nothing are left out.
+
+    With d the difference to the usable reading before:
+    0 <= d <= cap: d. d < 0 and d + modulus <= cap: the counter rolled over, exactly d + modulus.
+    d < 0 and value <= cap: it was reset, the parts since are the value. Otherwise implausible: nothing.
+    Without a known fastest cycle any rise is believed, but a fall without modulus books nothing ("reset"):
+    nothing tells the parts made since from a counter that was set.
+
+    Flags: "rollover", "reset", "implausible" (also negative and fractional readings), "bridged": booked, but
+    over samples that said they had no value, or over so long that a modulus may have passed unseen.
+    The first reading is a baseline.
+    """
+    value = pl.col("value")
+    whole = (value >= 0) & (value == value.floor()) & (value < 2**53)
+    rows = readings.filter(pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())).with_columns(
+        usable=(whole & (pl.col("quality") < BAD)).fill_null(False)
+    )
+    rows = rows.with_columns(unusable=(~pl.col("usable")).cum_sum())
+    moved = (
+        rows.filter("usable")
+        .with_columns(
+            same=pl.col("code") == pl.col("code").shift(),
+            gap=pl.col("unusable") != pl.col("unusable").shift(),
+            before=value.shift(),
+            dt=(pl.col("time") - pl.col("time").shift()).dt.total_microseconds(),
+        )
+        .filter(pl.col("same") & (value != pl.col("before")) & ~pl.col("carried"))
+        .join(known.select("code", "modulus", "min_cycle"), on="code", how="left", maintain_order="left")
+    )
+    absurd = rows.filter(
+        ~pl.col("usable") & value.is_not_null() & (pl.col("quality") < BAD) & ~pl.col("carried")
+    ).select("code", "time", quantity=pl.lit(0, pl.Int64), flag=pl.lit("implausible"))
+    return pl.concat([_judge(moved), absurd]).sort("code", "time")
+
+
+def increments(counted: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`COUNTED` rows as `plant.frames.INCREMENTS`, sorted by equipment, time, kind."""
+    return (
+        counted.join(known.select("code", "equipment", kind="role"), on="code", how="left")
+        .sort("equipment", "time", "code")
+        .select(list(INCREMENTS))
+    )
+
+
+def _judge(moved: pl.DataFrame) -> pl.DataFrame:
+    now, modulus = pl.col("value").cast(pl.Int64), pl.col("modulus")
+    difference = now - pl.col("before").cast(pl.Int64)
+    cap = SLACK + pl.col("dt") // pl.col("min_cycle")
+    bounded = pl.col("min_cycle").is_not_null()
+    fits = {
+        name: ~bounded | (quantity <= cap) for name, quantity in _quantities(difference, now, modulus).items()
+    }
+    rose = (difference > 0) & fits["rise"]
+    rolled = (difference < 0) & modulus.is_not_null() & (difference + modulus >= 0) & fits["rollover"]
+    fell = (
+        (difference < 0)
+        & ~rolled.fill_null(False)
+        & pl.when(bounded).then(fits["reset"]).otherwise(modulus.is_null())
+    )
+    bridged = pl.col("gap") | (bounded & (cap >= modulus)).fill_null(False)
+    return moved.select(
+        "code",
+        "time",
+        quantity=pl.when(rose)
+        .then(difference)
+        .when(rolled)
+        .then(difference + modulus)
+        .when(fell & bounded)
+        .then(now)
+        .otherwise(pl.lit(0, pl.Int64)),
+        flag=pl.when((rose | rolled) & bridged)
+        .then(pl.lit("bridged"))
+        .when(rose)
+        .then(pl.lit(None, dtype=pl.String))
+        .when(rolled)
+        .then(pl.lit("rollover"))
+        .when(fell)
+        .then(pl.lit("reset"))
+        .otherwise(pl.lit("implausible")),
+    )
+
+
+def _quantities(difference: pl.Expr, now: pl.Expr, modulus: pl.Expr) -> dict[str, pl.Expr]:
+    """Parts made, by what may have happened."""
+    return {"rise": difference, "rollover": difference + modulus, "reset": now}

@@ -1,0 +1,206 @@
+"""The ledger: every microsecond of every machine's calendar in exactly one row, with its parts.
+
+All edges of a machine (window, state, shift and break, order, re-coding, ideal cycle, and any the caller
+adds) are united and sorted; each span between two edges is a row and looks up what holds at its start.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from analytics.attributes import calendar_segments, ideal_cycles, resolve_recodes, state_runs
+from plant.calendar import BREAK, OFF
+from plant.frames import LEDGER, TIME, Window, empty
+from plant.model import BreakRule, Plant, Role
+from plant.states import CATEGORY_OF_STATE, MachineState, TimeCategory
+
+
+class LedgerError(AssertionError):
+    """The rows of a machine do not add up to the window: a defect here, never the data's fault."""
+
+
+def ledger(
+    intervals: pl.DataFrame,
+    increments: pl.DataFrame,
+    runs: pl.DataFrame,
+    recodes: pl.DataFrame,
+    plant: Plant,
+    window: Window,
+    edges: Iterable[datetime] = (),
+) -> pl.DataFrame:
+    """`plant.frames.LEDGER` of all machines over the window.
+
+    `intervals`, `increments`, `runs`, `recodes`: frames of those names in `plant.frames`, not cut to the window
+    (a stop is judged by its whole length). `edges`: extra instants to cut at, such as those of
+    `analytics.buckets`; they change no sum. Raises LedgerError if the rows should not cover the window exactly.
+    """
+    machines = sorted(m.id for m in plant.machines())
+    if not machines or window.start == window.end:
+        return empty(LEDGER)
+    stops = state_runs(intervals)
+    shifts = calendar_segments(plant, machines, window)
+    cycles = ideal_cycles(plant)
+    recoded = resolve_recodes(recodes, stops)
+    marks = [
+        pl.DataFrame({"equipment": machines}).join(
+            pl.DataFrame({"time": [window.start, *edges]}, schema={"time": TIME}), how="cross"
+        ),
+        *(frame.select("equipment", time="start") for frame in (stops, shifts, runs, recoded, cycles)),
+        *(frame.select("equipment", time="end") for frame in (stops, runs, recoded)),
+    ]
+    rows = _holding(_pieces(pl.concat(marks), machines, window), stops)
+    rows = _holding(rows, shifts.select("equipment", "start", "end", "kind", "shift", "shift_start"))
+    rows = _holding(rows, runs)
+    rows = _holding(rows, recoded.rename({"reason": "recoded"}))
+    rows = _holding(rows, cycles, "material")
+    rows = _book(_categorise(rows, plant), increments, stops, plant)
+    lines = {m: plant.line_of(m) for m in machines}
+    rows = rows.with_columns(
+        line=pl.col("equipment").replace_strict(lines, return_dtype=pl.String),
+        duration=(pl.col("end") - pl.col("start")).dt.total_microseconds(),
+    ).select(pl.col(name).cast(kind) for name, kind in LEDGER.items())
+    check(rows, machines, window)
+    return rows
+
+
+def check(rows: pl.DataFrame, machines: Sequence[str], window: Window) -> None:
+    """Raise LedgerError unless the rows cover the window once for each of the machines (sorted ids)."""
+    length = (window.end - window.start) // timedelta(microseconds=1)
+    found = rows.group_by("equipment").agg(pl.col("duration").sum(), shortest=pl.col("duration").min())
+    joined = (pl.col("start") == pl.col("end").shift()) | (pl.col("equipment") != pl.col("equipment").shift())
+    whole = (
+        sorted(found["equipment"].to_list()) == list(machines)
+        and found.select(((pl.col("duration") == length) & (pl.col("shortest") > 0)).all()).item()
+        and rows.select(joined.fill_null(True).all()).item()
+    )
+    if not whole:
+        raise LedgerError(f"ledger rows do not cover {window.start} to {window.end} once: {found.rows()}")
+
+
+def _pieces(marks: pl.DataFrame, machines: Sequence[str], window: Window) -> pl.DataFrame:
+    """equipment, start, end: the window of each machine between its edges."""
+    marks = (
+        marks.filter(
+            pl.col("equipment").is_in(machines),
+            pl.col("time").is_between(window.start, window.end, closed="left"),
+        )
+        .unique()
+        .sort("equipment", "time")
+    )
+    following = pl.when(pl.col("equipment") == pl.col("equipment").shift(-1)).then(pl.col("time").shift(-1))
+    return marks.select("equipment", start="time", end=following.fill_null(pl.lit(window.end, TIME)))
+
+
+def _holding(rows: pl.DataFrame, spans: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """Add what the span that holds at each row's start says; null where none does."""
+    keys = ["equipment", *by]
+    said = [c for c in spans.columns if c not in (*keys, "start", "end")]
+    found = rows.join_asof(
+        spans.select(*keys, *said, since="start", until="end").sort("since"),
+        left_on="start",
+        right_on="since",
+        by=keys,
+        strategy="backward",
+        check_sortedness=False,  # rows are sorted within each key, which polars cannot check
+    )
+    holds = pl.col("since").is_not_null() & (pl.col("until").is_null() | (pl.col("until") > pl.col("start")))
+    return found.with_columns(pl.when(holds).then(pl.col(c)).alias(c) for c in said).drop("since", "until")
+
+
+def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """Fill state, reason and category: the rules of docs/time-model.md, from the strongest down."""
+    default = plant.settings.micro_stop
+    short = {m.id: default if m.micro_stop is None else m.micro_stop for m in plant.machines()}
+    planned = [r.id for r in plant.reasons.values() if r.planned]
+    state = pl.col("state")
+    stopped = ~state.is_in([MachineState.RUNNING.value, MachineState.UNKNOWN.value])
+    rows = rows.with_columns(state.fill_null(MachineState.UNKNOWN.value)).with_columns(
+        recoded=pl.when(stopped).then(pl.col("recoded")),
+        threshold=pl.col("equipment").replace_strict(short, return_dtype=pl.Duration("us")),
+    )
+    rows = rows.with_columns(reason=pl.coalesce("recoded", "reason"))
+    in_break = pl.col("kind") == BREAK
+    if plant.settings.breaks is BreakRule.UNLESS_RUNNING:
+        in_break = in_break & (state != MachineState.RUNNING.value)
+    meant = state.is_in([MachineState.PLANNED_STOP.value, MachineState.MAINTENANCE.value])
+    down = (state == MachineState.DOWN.value) | (meant & pl.col("recoded").is_not_null())
+    by_state = {s.value: c.value for s, c in CATEGORY_OF_STATE.items()}
+    return rows.with_columns(
+        category=pl.when(pl.col("kind") == OFF)
+        .then(pl.lit(TimeCategory.NOT_SCHEDULED.value))
+        .when(in_break | (stopped & pl.col("reason").is_in(planned)))
+        .then(pl.lit(TimeCategory.PLANNED_DOWNTIME.value))
+        .when(down & (pl.col("stop_length") < pl.col("threshold")))
+        .then(pl.lit(TimeCategory.MICRO_STOP.value))
+        .when(down)
+        .then(pl.lit(TimeCategory.UNPLANNED_DOWNTIME.value))
+        .otherwise(state.replace_strict(by_state, return_dtype=pl.String))
+    )
+
+
+def _book(rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """Add good, reject, rework, flagged and the ideal time of the parts to the rows they were made in."""
+    counts = _parts(increments, plant).sort("time")
+    counts = counts.with_columns(start=pl.col("time") - pl.duration(microseconds=1)).sort("start")
+    # What a reading shows after unknown time was made in it: it counts, but must not rate the time after.
+    unseen = pl.col("state").fill_null(MachineState.UNKNOWN.value) == MachineState.UNKNOWN.value
+    counts = _holding(counts, stops.select("equipment", "start", "end", "state")).select(
+        "equipment",
+        "good",
+        "reject",
+        "rework",
+        "flagged",
+        start=pl.when(unseen).then("start").otherwise("time"),
+    )
+    window = rows.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    sums = (
+        counts.filter(pl.col("start").is_between(*window, closed="left"))
+        .sort("start")
+        .join_asof(
+            rows.select("equipment", "start", piece="start").sort("start"),
+            on="start",
+            by="equipment",
+            strategy="backward",
+            check_sortedness=False,
+        )
+        .group_by("equipment", start="piece")
+        .agg(pl.col("good", "reject", "rework", "flagged").sum())
+    )
+    made = pl.col("good") + pl.col("reject") + pl.col("rework")
+    rated = pl.col("cycle").is_not_null()
+    return (
+        rows.join(sums, on=["equipment", "start"], how="left", maintain_order="left")
+        .with_columns(pl.col("good", "reject", "rework", "flagged").fill_null(0))
+        .with_columns(
+            ideal=pl.when(rated).then(made * pl.col("cycle")).otherwise(0),
+            ideal_good=pl.when(rated).then(pl.col("good") * pl.col("cycle")).otherwise(0),
+            unrated=pl.when(rated).then(0).otherwise(made),
+        )
+    )
+
+
+def _parts(increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """Increments as good, reject and rework. A total counter gives the one of good and reject that has no counter."""
+    roles = {m.id: {s.role for s in plant.signals_of(m.id)} for m in plant.machines()}
+    total = pl.col("kind") == Role.TOTAL.value
+    no_good = pl.col("equipment").is_in([m for m, has in roles.items() if Role.GOOD not in has])
+    no_reject = pl.col("equipment").is_in([m for m, has in roles.items() if Role.REJECT not in has])
+    derived = pl.col("equipment").is_in([m for m, has in roles.items() if Role.TOTAL in has])
+    sign = {
+        "good": pl.when((pl.col("kind") == Role.GOOD.value) | (total & no_good))
+        .then(1)
+        .when((pl.col("kind") == Role.REJECT.value) & derived & no_good)
+        .then(-1),
+        "reject": pl.when((pl.col("kind") == Role.REJECT.value) | (total & ~no_good & no_reject))
+        .then(1)
+        .when((pl.col("kind") == Role.GOOD.value) & derived & no_reject)
+        .then(-1),
+        "rework": pl.when(pl.col("kind") == Role.REWORK.value).then(1),
+    }
+    return increments.select(
+        "equipment",
+        "time",
+        *((pl.col("quantity") * expression.otherwise(0)).alias(name) for name, expression in sign.items()),
+        flagged=pl.col("flag").is_not_null().cast(pl.Int64),
+    )

@@ -1,0 +1,98 @@
+"""The samples a ledger is derived from: one integer key per series, in order, each instant once.
+
+Series and readings are what the other modules of this package work on; strings come back only where
+few rows are left.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import polars as pl
+
+from plant.frames import BAD, TIME
+from plant.model import COUNTER_ROLES, DISCRETE_ROLES, Plant, Role
+
+SERIES = {
+    "code": pl.UInt32,  # the key, ascending by (equipment, signal)
+    "equipment": pl.String,
+    "signal": pl.String,
+    "role": pl.String,
+    "stale": pl.Duration("us"),  # null: a value holds until the next sample
+    "modulus": pl.Int64,  # null: never rolls over
+    "min_cycle": pl.Int64,  # microseconds; null: unknown
+}
+READINGS = {
+    "code": pl.UInt32,
+    "time": TIME,
+    "value": pl.Float64,
+    "text": pl.String,
+    "quality": pl.UInt8,
+    "received": TIME,
+    "carried": pl.Boolean,  # already derived from; here only as the predecessor of what follows
+}
+"""Sorted by (code, time), unique."""
+
+HAS_VALUE = (pl.col("quality") < BAD) & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+"""The sample says something. BAD quality, or neither number nor text, says "I do not know"."""
+
+SAME_SERIES = pl.col("code") == pl.col("code").shift().fill_null(2**32 - 1)
+"""The row before belongs to the same series."""
+
+
+def series(plant: Plant) -> pl.DataFrame:
+    """The plant's discrete signals (`SERIES`). A machine has one state and one order signal: the first one."""
+    rows: list[tuple[str, str, str, timedelta | None, int | None, int | None]] = []
+    single: set[tuple[str, Role]] = set()
+    for signal in plant.signals.values():
+        if signal.role not in DISCRETE_ROLES or (signal.equipment, signal.role) in single:
+            continue
+        if signal.role not in COUNTER_ROLES:
+            single.add((signal.equipment, signal.role))
+        fastest = signal.min_cycle // timedelta(microseconds=1) if signal.min_cycle else None
+        stale = plant.equipment[signal.equipment].stale_after
+        rows.append((signal.equipment, signal.id, signal.role.value, stale, signal.modulus, fastest))
+    frame = pl.DataFrame(rows, schema=dict(list(SERIES.items())[1:]), orient="row")
+    return frame.sort("equipment", "signal").with_row_index("code")
+
+
+def codes(known: pl.DataFrame, *roles: Role) -> pl.Series:
+    """Codes of the series with one of these roles."""
+    return known.filter(pl.col("role").is_in([r.value for r in roles]))["code"]
+
+
+def readings(samples: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Samples (`plant.frames.SAMPLES`, any order, duplicates allowed) of the known series as `READINGS`."""
+    keyed = samples.join(
+        known.select("equipment", "signal", "code"),
+        on=["equipment", "signal"],
+        how="inner",
+        maintain_order="left",
+    )
+    return settle(keyed.select(*list(READINGS)[:-1], carried=pl.lit(False)))
+
+
+def settle(rows: pl.DataFrame) -> pl.DataFrame:
+    """Readings in order, unique by (code, time): of equal instants the row received last wins."""
+    later = pl.col("time") > pl.col("time").shift()
+    ordered = (pl.col("code") > pl.col("code").shift()) | ((pl.col("code") == pl.col("code").shift()) & later)
+    if rows.select(ordered.fill_null(True).all()).item():
+        return rows
+    rows = rows.sort("code", "time", "received", "quality", "value", "text", nulls_last=True)
+    replaced = (pl.col("code") == pl.col("code").shift(-1)) & (pl.col("time") == pl.col("time").shift(-1))
+    return rows.filter(~replaced.fill_null(False))
+
+
+def raw_text(value: pl.Expr, text: pl.Expr) -> pl.Expr:
+    """A value as the plant file writes it: text as is, numbers as "3" (no ".0" behind whole ones)."""
+    whole = (value == value.floor()) & (value.abs() < 2**53)
+    number = (
+        pl.when(whole)
+        .then(value.cast(pl.Int64, strict=False).cast(pl.String))
+        .otherwise(value.cast(pl.String))
+    )
+    return pl.when(text.is_not_null()).then(text).otherwise(number)
+
+
+def shortest(stale: Iterable[timedelta | None]) -> timedelta | None:
+    """The shortest of the given spans; None if there is none."""
+    return min((s for s in stale if s is not None), default=None)

@@ -1,0 +1,83 @@
+"""From samples to facts to the ledger. Live (`pipelines.fold`) and offline use these same functions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from analytics.counters import count, increments
+from analytics.ledger import ledger
+from analytics.orders import order_edges, order_runs
+from analytics.readings import readings, series
+from analytics.timeline import intervals, state_edges, state_map
+from plant.frames import ORDER_RUNS, RECODES, Window, empty
+from plant.model import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the samples say, before calendar, re-coding and ideal cycles."""
+
+    intervals: pl.DataFrame
+    """`plant.frames.INTERVALS` up to the instant they were asked for."""
+    increments: pl.DataFrame
+    """`plant.frames.INCREMENTS`."""
+    runs: pl.DataFrame
+    """`plant.frames.ORDER_RUNS` from order signals; empty where no machine has one."""
+
+
+def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataFrame | None = None) -> Facts:
+    """State intervals, parts and order runs shown by samples (`plant.frames.SAMPLES`; any order, duplicates allowed,
+    process values are passed over) before `until`.
+
+    `orders` (order, material) names what the orders of order signals make.
+    """
+    known = series(plant)
+    read = readings(samples.filter(pl.col("time") < until), known)
+    last = read.group_by("code").agg(pl.col("time").last())
+    return Facts(
+        intervals=intervals(state_edges(read, known, state_map(plant, known)), last, known, until),
+        increments=increments(count(read, known), known),
+        runs=order_runs(order_edges(read, known), known, until, orders),
+    )
+
+
+def derive(
+    samples: pl.DataFrame,
+    plant: Plant,
+    window: Window,
+    orders: pl.DataFrame | None = None,
+    recodes: pl.DataFrame | None = None,
+    runs: pl.DataFrame | None = None,
+    until: datetime | None = None,
+    edges: Iterable[datetime] = (),
+) -> pl.DataFrame:
+    """The ledger (`plant.frames.LEDGER`) of a window, from samples to rows.
+
+    Samples before the window say how it begins, samples after it how long its last stops were; give both.
+    `runs` (`ORDER_RUNS`): booked order runs, in place of the order signal on the machines that occur in them.
+    `until`: what lies behind it is not used, and an open stop is judged by its length up to it; by default the end
+    of the window or of the samples, whichever is later.
+    """
+    if until is None:
+        newest = samples.select(pl.col("time").max()).item()
+        until = window.end if newest is None else max(window.end, newest + timedelta(microseconds=1))
+    found = facts(samples, plant, until, orders)
+    return ledger(
+        found.intervals,
+        found.increments,
+        booked(found.runs, runs),
+        empty(RECODES) if recodes is None else recodes,
+        plant,
+        window,
+        edges,
+    )
+
+
+def booked(seen: pl.DataFrame, runs: pl.DataFrame | None) -> pl.DataFrame:
+    """Order runs: those of people or the execution core where there are any, else those of the order signal."""
+    if runs is None or runs.is_empty():
+        return seen
+    runs = runs.select(pl.col(name).cast(kind) for name, kind in ORDER_RUNS.items())
+    return pl.concat([runs, seen.join(runs, on="equipment", how="anti")]).sort("equipment", "start")
