@@ -117,14 +117,22 @@ def serialise(connection: Connection, what: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": crc32(what.encode())})
 
 
+def alembic_config() -> Config:
+    """Where the migrations are, wherever the package is installed."""
+    config = Config()
+    folder = Path(migrations.__file__).parent
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("file_template", "rev_%%(rev)s_%%(slug)s")
+    return config
+
+
 def upgrade(database: Database) -> None:
     """Bring the schema to this version, in one transaction; nothing to do when it is there already.
 
     Raises:
         RecordsError: the database was written by a newer Lineside. It is left as it is.
     """
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
     with database.begin() as connection:
         serialise(connection, "migrations")
@@ -132,8 +140,8 @@ def upgrade(database: Database) -> None:
         if current is not None and current not in known:
             raise RecordsError(
                 f"the records database {database.name} has schema {current!r}, which this version of "
-                f"Lineside does not know (it knows up to {max(known)!r}): it was written by a newer version. "
-                "Start that version, or restore the backup made before it was upgraded."
+                f"Lineside does not know (it knows {', '.join(sorted(known))}): it was written by a newer "
+                "version. Start that version, or restore the backup made before it was upgraded."
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
