@@ -4,7 +4,7 @@ Each function returns spans with equipment, start and end that do not overlap pe
 machine and material); the ledger looks them up. A null end is open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -12,6 +12,8 @@ import polars as pl
 from plant.calendar import segments
 from plant.frames import TIME, Window
 from plant.model import Plant
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -45,14 +47,14 @@ def calendar_segments(plant: Plant, machines: Sequence[str], window: Window) -> 
 
 
 def ideal_cycles(plant: Plant) -> pl.DataFrame:
-    """equipment, material, start, end, cycle (microseconds per part): the plant's ideal cycles, each until the
-    next one of the same material and machine takes over."""
+    """equipment, material, start, end, cycle (microseconds per part): ideal cycles, each until
+    the next one of the same material and machine takes over."""
     rows = [
         (c.equipment, material.id, c.valid_from or _EVER, c.cycle // timedelta(microseconds=1))
         for material in plant.materials.values()
         for c in material.ideal_cycles
     ]
-    schema = {"equipment": pl.String, "material": pl.String, "start": TIME, "cycle": pl.Int64}
+    schema: Schema = {"equipment": pl.String, "material": pl.String, "start": TIME, "cycle": pl.Int64}
     key = ["equipment", "material"]
     return (
         pl.DataFrame(rows, schema=schema, orient="row")

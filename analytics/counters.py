@@ -18,7 +18,7 @@ COUNTED = {"code": pl.UInt32, "time": TIME, "quantity": pl.Int64, "flag": pl.Str
 
 
 def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """`COUNTED` rows of the counters among the readings (`analytics.readings`); readings that show nothing are left out.
+    """`COUNTED` rows of the counters among the readings; those that show nothing are left out.
 
     With d the difference to the usable reading before:
     0 <= d <= cap: d. d < 0 and d + modulus <= cap: the counter rolled over, exactly d + modulus.
@@ -67,16 +67,10 @@ def _judge(moved: pl.DataFrame) -> pl.DataFrame:
     difference = now - pl.col("before").cast(pl.Int64)
     cap = SLACK + pl.col("dt") // pl.col("min_cycle")
     bounded = pl.col("min_cycle").is_not_null()
-    fits = {
-        name: ~bounded | (quantity <= cap) for name, quantity in _quantities(difference, now, modulus).items()
-    }
-    rose = (difference > 0) & fits["rise"]
-    rolled = (difference < 0) & modulus.is_not_null() & (difference + modulus >= 0) & fits["rollover"]
-    fell = (
-        (difference < 0)
-        & ~rolled.fill_null(False)
-        & pl.when(bounded).then(fits["reset"]).otherwise(modulus.is_null())
-    )
+    rose = (difference > 0) & (~bounded | (difference <= cap))
+    around = difference + modulus
+    rolled = ((difference < 0) & (around >= 0) & (~bounded | (around <= cap))).fill_null(False)
+    fell = (difference < 0) & ~rolled & pl.when(bounded).then(now <= cap).otherwise(modulus.is_null())
     bridged = pl.col("gap") | (bounded & (cap >= modulus)).fill_null(False)
     return moved.select(
         "code",
@@ -84,7 +78,7 @@ def _judge(moved: pl.DataFrame) -> pl.DataFrame:
         quantity=pl.when(rose)
         .then(difference)
         .when(rolled)
-        .then(difference + modulus)
+        .then(around)
         .when(fell & bounded)
         .then(now)
         .otherwise(pl.lit(0, pl.Int64)),
@@ -98,8 +92,3 @@ def _judge(moved: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit("reset"))
         .otherwise(pl.lit("implausible")),
     )
-
-
-def _quantities(difference: pl.Expr, now: pl.Expr, modulus: pl.Expr) -> dict[str, pl.Expr]:
-    """Parts made, by what may have happened."""
-    return {"rise": difference, "rollover": difference + modulus, "reset": now}

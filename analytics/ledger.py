@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
+from polars.expr.whenthen import ChainedThen, Then
 
 from analytics.attributes import calendar_segments, ideal_cycles, resolve_recodes, state_runs
 from plant.calendar import BREAK, OFF
@@ -31,9 +32,9 @@ def ledger(
 ) -> pl.DataFrame:
     """`plant.frames.LEDGER` of all machines over the window.
 
-    `intervals`, `increments`, `runs`, `recodes`: frames of those names in `plant.frames`, not cut to the window
-    (a stop is judged by its whole length). `edges`: extra instants to cut at, such as those of
-    `analytics.buckets`; they change no sum. Raises LedgerError if the rows should not cover the window exactly.
+    `intervals`, `increments`, `runs`, `recodes`: frames of those names in `plant.frames`, not cut to the
+    window (a stop is judged by its whole length). `edges`: extra instants to cut at, such as those of
+    `analytics.buckets`; they change no sum. Raises LedgerError if the rows do not cover the window once.
     """
     machines = sorted(m.id for m in plant.machines())
     if not machines or window.start == window.end:
@@ -153,9 +154,9 @@ def _book(rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, pla
         "flagged",
         start=pl.when(unseen).then("start").otherwise("time"),
     )
-    window = rows.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    first, last = rows.select(pl.col("start").min(), pl.col("end").max()).row(0)
     sums = (
-        counts.filter(pl.col("start").is_between(*window, closed="left"))
+        counts.filter(pl.col("start").is_between(first, last, closed="left"))
         .sort("start")
         .join_asof(
             rows.select("equipment", "start", piece="start").sort("start"),
@@ -181,13 +182,13 @@ def _book(rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, pla
 
 
 def _parts(increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """Increments as good, reject and rework. A total counter gives the one of good and reject that has no counter."""
+    """Increments as good, reject and rework. A total counter gives the missing one of good and reject."""
     roles = {m.id: {s.role for s in plant.signals_of(m.id)} for m in plant.machines()}
     total = pl.col("kind") == Role.TOTAL.value
     no_good = pl.col("equipment").is_in([m for m, has in roles.items() if Role.GOOD not in has])
     no_reject = pl.col("equipment").is_in([m for m, has in roles.items() if Role.REJECT not in has])
     derived = pl.col("equipment").is_in([m for m, has in roles.items() if Role.TOTAL in has])
-    sign = {
+    sign: dict[str, ChainedThen | Then] = {
         "good": pl.when((pl.col("kind") == Role.GOOD.value) | (total & no_good))
         .then(1)
         .when((pl.col("kind") == Role.REJECT.value) & derived & no_good)

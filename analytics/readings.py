@@ -4,7 +4,7 @@ Series and readings are what the other modules of this package work on; strings 
 few rows are left.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import polars as pl
@@ -12,7 +12,7 @@ import polars as pl
 from plant.frames import BAD, TIME
 from plant.model import COUNTER_ROLES, DISCRETE_ROLES, Plant, Role
 
-SERIES = {
+SERIES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,  # the key, ascending by (equipment, signal)
     "equipment": pl.String,
     "signal": pl.String,
@@ -21,7 +21,7 @@ SERIES = {
     "modulus": pl.Int64,  # null: never rolls over
     "min_cycle": pl.Int64,  # microseconds; null: unknown
 }
-READINGS = {
+READINGS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,
     "time": TIME,
     "value": pl.Float64,
@@ -40,7 +40,7 @@ SAME_SERIES = pl.col("code") == pl.col("code").shift().fill_null(2**32 - 1)
 
 
 def series(plant: Plant) -> pl.DataFrame:
-    """The plant's discrete signals (`SERIES`). A machine has one state and one order signal: the first one."""
+    """The plant's discrete signals (`SERIES`). A machine has one state and one order: the first."""
     rows: list[tuple[str, str, str, timedelta | None, int | None, int | None]] = []
     single: set[tuple[str, Role]] = set()
     for signal in plant.signals.values():
@@ -51,7 +51,7 @@ def series(plant: Plant) -> pl.DataFrame:
         fastest = signal.min_cycle // timedelta(microseconds=1) if signal.min_cycle else None
         stale = plant.equipment[signal.equipment].stale_after
         rows.append((signal.equipment, signal.id, signal.role.value, stale, signal.modulus, fastest))
-    frame = pl.DataFrame(rows, schema=dict(list(SERIES.items())[1:]), orient="row")
+    frame = pl.DataFrame(rows, schema={k: v for k, v in SERIES.items() if k != "code"}, orient="row")
     return frame.sort("equipment", "signal").with_row_index("code")
 
 

@@ -5,6 +5,7 @@ with a usable, mapped value holds over [t, min(next t, t + stale_after)); all ot
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import polars as pl
 
@@ -37,7 +38,7 @@ def state_map(plant: Plant, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def state_edges(readings: pl.DataFrame, known: pl.DataFrame, mapping: pl.DataFrame) -> pl.DataFrame:
-    """Where the state may change (`EDGES`): at samples that differ from the one before, and where one went stale.
+    """Where the state may change (`EDGES`): at samples unlike the one before, and where one went stale.
 
     `readings` as of `analytics.readings`, `mapping` as of `state_map`. A raw value the mapping lacks is
     unknown, and keeps its raw value so that it can be found.
@@ -69,7 +70,7 @@ def state_edges(readings: pl.DataFrame, known: pl.DataFrame, mapping: pl.DataFra
     return pl.concat([begun.select(list(EDGES)), _unknown(lapsed)])
 
 
-def intervals(edges: pl.DataFrame, last: pl.DataFrame, known: pl.DataFrame, until: object) -> pl.DataFrame:
+def intervals(edges: pl.DataFrame, last: pl.DataFrame, known: pl.DataFrame, until: datetime) -> pl.DataFrame:
     """Edges to `plant.frames.INTERVALS`, ended at `until`.
 
     `last` (code, time) is the newest sample of each series: its value lapses when it is stale by `until`.

@@ -28,8 +28,8 @@ class Facts:
 
 
 def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataFrame | None = None) -> Facts:
-    """State intervals, parts and order runs shown by samples (`plant.frames.SAMPLES`; any order, duplicates allowed,
-    process values are passed over) before `until`.
+    """State intervals, parts and order runs shown by samples before `until` (`SAMPLES`; any order,
+    duplicates allowed, others ignored).
 
     `orders` (order, material) names what the orders of order signals make.
     """
@@ -57,8 +57,8 @@ def derive(
 
     Samples before the window say how it begins, samples after it how long its last stops were; give both.
     `runs` (`ORDER_RUNS`): booked order runs, in place of the order signal on the machines that occur in them.
-    `until`: what lies behind it is not used, and an open stop is judged by its length up to it; by default the end
-    of the window or of the samples, whichever is later.
+    `until`: what lies behind it is not used, and an open stop is judged by its length up to it; by default
+    the end of the window or of the samples, whichever is later.
     """
     if until is None:
         newest = samples.select(pl.col("time").max()).item()
@@ -76,7 +76,7 @@ def derive(
 
 
 def booked(seen: pl.DataFrame, runs: pl.DataFrame | None) -> pl.DataFrame:
-    """Order runs: those of people or the execution core where there are any, else those of the order signal."""
+    """Order runs: the booked ones of a machine where there are any, else those its order signal shows."""
     if runs is None or runs.is_empty():
         return seen
     runs = runs.select(pl.col(name).cast(kind) for name, kind in ORDER_RUNS.items())

@@ -1,0 +1,19 @@
+"""TEEP: as OEE, against all known calendar time."""
+
+import polars as pl
+
+from analytics.kpis import Formula, Kpi, same
+
+KPI = Kpi(
+    id="teep",
+    name="TEEP",
+    unit="1",
+    source="Vorne; TEEP = utilisation x OEE",
+    formulas=same(
+        Formula(
+            text="ideal time of good parts / (calendar time - unknown)",
+            numerator=pl.col("rated_ideal_good"),
+            denominator=pl.col("rated_calendar"),
+        )
+    ),
+)

@@ -1,0 +1,19 @@
+"""Utilisation: the share of calendar time that was planned busy time."""
+
+import polars as pl
+
+from analytics.kpis import Formula, Kpi, same
+
+KPI = Kpi(
+    id="utilisation",
+    name="Utilisation",
+    unit="1",
+    source="Vorne; planned production time / all time",
+    formulas=same(
+        Formula(
+            text="planned busy time / calendar time",
+            numerator=pl.col("busy"),
+            denominator=pl.col("duration"),
+        )
+    ),
+)
