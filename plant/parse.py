@@ -1,0 +1,99 @@
+"""From the documents of a plant file to a checked `Plant`, or every error in them at once."""
+
+import re
+from collections.abc import Mapping
+
+from plant.model import Plant, Role
+from plant.parsing.calendars import read_calendars
+from plant.parsing.equipment import check_equipment, inherit, read_equipment, read_settings, read_site
+from plant.parsing.keys import LISTS
+from plant.parsing.materials import check_reasons, read_materials, read_reasons
+from plant.parsing.people import read_alerts, read_channels, read_escalations, read_users
+from plant.parsing.problems import PlantError, PlantErrors
+from plant.parsing.reader import Table
+from plant.parsing.registry import Registry
+from plant.parsing.signals import check_signals, read_signals, read_sources, resolve_min_cycles
+
+__all__ = ["SCHEMA", "PlantError", "PlantErrors", "parse"]
+
+SCHEMA = 1
+"""The version of the plant file this program reads."""
+
+_MAIN_ONLY = ("include", "site", "settings")
+
+
+def parse(documents: Mapping[str, Mapping[str, object]]) -> Plant:
+    """Check the documents and build the plant.
+
+    `documents` maps file names to parsed TOML; the first is the main file, the others are what it
+    includes. Inherited values (calendar, stale_after, micro_stop) and the default min_cycle are
+    resolved in the result. The options of sources and channels are only checked for their shape:
+    what they mean is known to the protocol and the channel (`infra.plantfile.load`).
+
+    Raises PlantErrors with everything that is wrong, sorted by file and path.
+    """
+    errors: list[PlantError] = []
+    roots = [Table(errors, file, "", "", data) for file, data in documents.items()]
+    main = roots[0]
+    _check_heads(roots)
+
+    def tables(kind: str) -> list[Table]:
+        return [table for root in roots for table in root.tables(kind)]
+
+    registry = Registry()
+    site = read_site(main.table("site", required=True))
+    settings = read_settings(main.table("settings"))
+    equipment = read_equipment(tables("equipment"), registry)
+    calendars = read_calendars(tables("calendar"), registry)
+    check_equipment(equipment, registry)
+    reasons = read_reasons(tables("reason"), registry)
+    check_reasons(reasons, registry)
+    sources = read_sources(tables("source"), registry)
+    signals = read_signals(tables("signal"), registry)
+    check_signals(signals, registry)
+    machines = {s.equipment for s in signals.values() if s.role is Role.STATE}
+    materials = read_materials(tables("material"), registry, machines, site.zone)
+    users = read_users(tables("user"), registry)
+    channels = read_channels(tables("channel"), registry)
+    escalations = read_escalations(tables("escalation"), registry, users, channels)
+    alerts = read_alerts(tables("alert"), registry)
+    if errors:
+        files = list(documents)
+        raise PlantErrors(sorted(set(errors), key=lambda e: (files.index(e.file), _natural(e.path))))
+    return Plant(
+        site=site,
+        settings=settings,
+        equipment=inherit(equipment, settings),
+        sources=sources,
+        signals=resolve_min_cycles(signals, materials),
+        materials=materials,
+        calendars=calendars,
+        reasons=reasons,
+        users=users,
+        channels=channels,
+        escalations=escalations,
+        alert_rules=alerts,
+    )
+
+
+def _check_heads(roots: list[Table]) -> None:
+    """`schema` of every file, and that only the main file says what the site is and what to include."""
+    main, *included = roots
+    main.strings("include")
+    for root in roots:
+        version = root.integer("schema")
+        if version is None and root is main and "schema" not in root.data:
+            root.error("schema", '"schema" is missing', f"Begin the file with schema = {SCHEMA}")
+        elif version is not None and version != SCHEMA:
+            root.error("schema", f"schema {version} is not known", f"This program reads schema = {SCHEMA}")
+    for root in included:
+        for key in _MAIN_ONLY:
+            if key in root.data:
+                root.error(
+                    key, f"{key} belongs in {main.file}", f"Included files hold [[{']], [['.join(LISTS)}]]"
+                )
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    """Sort key that puts signal[2] before signal[10]."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path)]

@@ -1,0 +1,1 @@
+"""The parts of `plant.parse`: one module per group of tables."""

@@ -1,0 +1,66 @@
+"""Every table of the plant file and the keys it may have: the one list that the parser, the
+did-you-mean of an unknown key and the check of docs/plant-file.md share."""
+
+from collections.abc import Mapping
+
+LISTS = (
+    "equipment",
+    "source",
+    "signal",
+    "material",
+    "calendar",
+    "reason",
+    "user",
+    "channel",
+    "escalation",
+    "alert",
+)
+"""The tables written [[name]]; they may stand in the main file or in an included one."""
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "": ("schema", "include", "site", "settings", *LISTS),
+    "site": ("id", "name", "zone"),
+    "settings": ("convention", "micro_stop", "breaks", "target_oee"),
+    "equipment": (
+        "id",
+        "name",
+        "level",
+        "parent",
+        "description",
+        "calendar",
+        "stale_after",
+        "micro_stop",
+        "upstream",
+    ),
+    "source": ("id", "protocol"),
+    "signal": (
+        "equipment",
+        "id",
+        "role",
+        "source",
+        "address",
+        "unit",
+        "modulus",
+        "min_cycle",
+        "scale",
+        "offset",
+        "states",
+    ),
+    "signal.states": ("state", "reason"),
+    "material": ("id", "name", "unit", "ideal_cycle"),
+    "material.ideal_cycle": ("equipment", "cycle", "from"),
+    "calendar": ("id", "shift", "exception"),
+    "calendar.shift": ("id", "name", "start", "end", "days", "breaks"),
+    "calendar.shift.breaks": ("start", "end", "name"),
+    "calendar.exception": ("date", "name", "shifts"),
+    "calendar.exception.shifts": ("id", "name", "start", "end", "breaks"),
+    "reason": ("id", "name", "parent", "planned"),
+    "user": ("id", "name", "email", "roles"),
+    "channel": ("id", "kind"),
+    "escalation": ("id", "name", "steps"),
+    "escalation.steps": ("after", "channel", "to"),
+    "alert": ("id", "name", "longer_than", "equipment", "states", "severity", "escalation"),
+}
+
+OPEN = ("source", "channel")
+"""Tables whose other keys are options, checked by the protocol or the channel itself."""

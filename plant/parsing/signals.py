@@ -1,0 +1,137 @@
+"""[[source]], [[signal]] and the reasons their states name."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from plant.model import COUNTER_ROLES, DISCRETE_ROLES, Material, Role, Signal, Source, StateMapping
+from plant.parsing.reader import Table, shown
+from plant.parsing.registry import Registry
+from plant.states import MachineState
+
+_ONE_PER_MACHINE = (Role.STATE, Role.ORDER)
+
+
+def read_sources(tables: list[Table], registry: Registry) -> dict[str, Source]:
+    """[[source]]: all but id and protocol are options for the collector of that protocol."""
+    found: dict[str, Source] = {}
+    for table in tables:
+        source = Source(id=table.identifier(), protocol=table.identifier("protocol"), options=table.options())
+        if registry.declare("source", table, source.id):
+            found[source.id] = source
+    return found
+
+
+def read_signals(tables: list[Table], registry: Registry) -> dict[tuple[str, str], Signal]:
+    """[[signal]]"""
+    found: dict[tuple[str, str], Signal] = {}
+    for table in tables:
+        signal = _read_signal(table)
+        if signal.equipment and signal.id:
+            key = f"{signal.equipment}/{signal.id}"
+            if registry.declare("signal", table, key):
+                found[signal.equipment, signal.id] = signal
+    return found
+
+
+def _read_signal(table: Table) -> Signal:
+    role = table.choice("role", Role)
+    source = table.optional("source")
+    if source and "address" not in table.data:
+        table.error("address", '"address" is missing', f"Say where the signal is on the source {source}")
+    modulus = table.integer("modulus")
+    if modulus is not None and modulus < 2:
+        table.error("modulus", f"{modulus} is below 2", "Write the value it starts again at, such as 65536")
+    scale = table.number("scale", 1.0)
+    if scale == 0:
+        table.error("scale", "a scale of 0 makes every value 0", "Leave it out, or write the factor")
+    known_role = "role" in table.data and table.data["role"] in list(Role)
+    if known_role and role not in COUNTER_ROLES:
+        for key in ("modulus", "min_cycle"):
+            if key in table.data:
+                table.error(key, f"a {role} signal does not count", f"Remove {key} or make it a counter")
+    if known_role and role in (*_ONE_PER_MACHINE, Role.ALARM):
+        for key in ("scale", "offset"):
+            if key in table.data:
+                table.error(key, f"a {role} signal is not a measured value", f"Remove {key}")
+    states = _read_states(table)
+    if known_role and role is Role.STATE and "states" not in table.data:
+        table.error("states", "a state signal needs its states", 'Add states = { "1" = "running", ... }')
+    if known_role and role is not Role.STATE and "states" in table.data:
+        table.error("states", f"a {role} signal has no states", 'Remove states or write role = "state"')
+    return Signal(
+        id=table.identifier(),
+        equipment=table.text("equipment"),
+        role=role,
+        source=source,
+        address=table.optional("address") or "",
+        unit=table.text("unit", ""),
+        modulus=modulus,
+        min_cycle=table.duration("min_cycle", zero=False),
+        scale=scale,
+        offset=table.number("offset", 0.0),
+        states=states,
+    )
+
+
+def _read_states(table: Table) -> dict[str, StateMapping]:
+    value = table.data.get("states", {})
+    if not isinstance(value, Mapping) or ("states" in table.data and not value):
+        table.error("states", f"{shown(value)} is not a table of states", 'Write { "1" = "running", ... }')
+        return {}
+    found: dict[str, StateMapping] = {}
+    for raw, meaning in value.items():
+        if isinstance(meaning, Mapping):
+            inner = table.child(("states", raw), "signal.states", meaning)
+            found[raw] = StateMapping(
+                state=inner.choice("state", MachineState), reason=inner.optional("reason")
+            )
+        else:
+            state = table.word(("states", raw), meaning, MachineState)
+            found[raw] = StateMapping(state=state or MachineState.UNKNOWN)
+    return found
+
+
+def check_signals(found: Mapping[tuple[str, str], Signal], registry: Registry) -> None:
+    """References, and what a machine must have for its ledger to be derived."""
+    machines = {s.equipment for s in found.values() if s.role is Role.STATE}
+    first: dict[tuple[str, Role], str] = {}
+    for signal in found.values():
+        table = registry.place("signal", f"{signal.equipment}/{signal.id}")
+        if signal.source:
+            registry.refer("source", table, "source", signal.source)
+        for raw, mapping in signal.states.items():
+            if mapping.reason:
+                registry.refer("reason", table, ("states", raw, "reason"), mapping.reason)
+        if not registry.refer("equipment", table, "equipment", signal.equipment) or not table.ok:
+            continue
+        if signal.role in _ONE_PER_MACHINE:
+            other = first.setdefault((signal.equipment, signal.role), signal.id)
+            if other != signal.id:
+                table.error(
+                    "role",
+                    f'{signal.equipment} already has the {signal.role} signal "{other}"',
+                    f"A machine has one {signal.role} signal: remove one or change its role",
+                )
+        if signal.role in DISCRETE_ROLES and signal.equipment not in machines:
+            table.error(
+                "equipment",
+                f"{signal.equipment} has a {signal.role} signal but no state signal to count it in",
+                f'Add a [[signal]] with role = "state" to {signal.equipment}',
+            )
+
+
+def resolve_min_cycles(
+    found: Mapping[tuple[str, str], Signal], materials: Mapping[str, Material]
+) -> dict[tuple[str, str], Signal]:
+    """Give counters without a min_cycle half of the fastest ideal cycle of their machine."""
+    fastest: dict[str, timedelta] = {}
+    for material in materials.values():
+        for ideal in material.ideal_cycles:
+            fastest[ideal.equipment] = min(ideal.cycle, fastest.get(ideal.equipment, ideal.cycle))
+    return {
+        key: replace(signal, min_cycle=fastest[signal.equipment] / 2)
+        if signal.role in COUNTER_ROLES and signal.min_cycle is None and signal.equipment in fastest
+        else signal
+        for key, signal in found.items()
+    }
