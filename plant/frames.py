@@ -18,7 +18,7 @@ SAMPLES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "time": TIME,  # the source's own timestamp
     "equipment": pl.String,
     "signal": pl.String,
-    "value": pl.Float64,  # numbers (bool as 0/1), already scaled; null for text or no value. Never NaN or infinite
+    "value": pl.Float64,  # numbers (bool as 0/1), scaled; null for text or no value. Never NaN or infinite
     "text": pl.String,  # text values; null for numbers
     "quality": pl.UInt8,  # GOOD, UNCERTAIN, BAD
     "received": TIME,  # when Lineside got it
@@ -41,7 +41,7 @@ INCREMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "time": TIME,  # of the reading that showed them
     "kind": pl.String,  # good, reject, rework, total
     "quantity": pl.Int64,
-    "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a gap in the data)
+    "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a data gap)
 }
 """Parts seen by counters."""
 
@@ -82,12 +82,13 @@ LEDGER: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "good": pl.Int64,
     "reject": pl.Int64,
     "rework": pl.Int64,
-    "ideal": pl.Int64,  # microseconds: (good + reject + rework) x ideal cycle; 0 where no ideal cycle is known
+    "ideal": pl.Int64,  # microseconds: (good + reject + rework) x ideal cycle; 0 where none is known
     "ideal_good": pl.Int64,  # microseconds: good x ideal cycle
     "unrated": pl.Int64,  # parts for which no ideal cycle is known
     "flagged": pl.Int64,  # counter readings with a flag
 }
-"""Additive rows: for each machine they cover the window once, without hole or overlap. Sorted by equipment, start."""
+"""Additive rows: for each machine they cover the window once, without hole or overlap.
+Sorted by equipment, start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,8 @@ class Signal:
     role: Role
     source: str | None = None
     address: str = ""
-    """Protocol address, read by the source's collector: OPC UA node id, Modbus "holding:100:uint32", SHDR item name."""
+    """Protocol address, read by the source's collector: OPC UA node id, Modbus "holding:100:uint32",
+    SHDR item name."""
     unit: str = ""
     modulus: int | None = None
     """Counters: the value after which it starts at 0 again (65536 for 16 bit). None: it never rolls over."""
@@ -172,7 +173,8 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """A shift in wall time; one that ends at or before its start runs over midnight and belongs to the day it began."""
+    """A shift in wall time; one that ends at or before its start runs over midnight and belongs to the day it
+    began."""
 
     id: str
     name: str
@@ -289,7 +291,9 @@ class Plant:
 
     def signals_of(self, equipment: str, *roles: Role) -> tuple[Signal, ...]:
         """Signals of one machine, of the given roles (all when none is given)."""
-        return tuple(s for s in self.signals.values() if s.equipment == equipment and (not roles or s.role in roles))
+        return tuple(
+            s for s in self.signals.values() if s.equipment == equipment and (not roles or s.role in roles)
+        )
 
     def ancestors(self, equipment: str) -> tuple[str, ...]:
         """Ids from the parent up to the root."""
@@ -305,7 +309,8 @@ class Plant:
         return frozenset(e for e in self.equipment if e == equipment or equipment in self.ancestors(e))
 
     def line_of(self, equipment: str) -> str:
-        """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; the parent, or the machine itself, if none."""
+        """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; if none the parent, or the machine
+        itself."""
         lines = (EquipmentLevel.PRODUCTION_LINE, EquipmentLevel.WORK_CELL, EquipmentLevel.WORK_CENTER)
         up = self.ancestors(equipment)
         return next((a for a in up if self.equipment[a].level in lines), up[0] if up else equipment)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from plant.model import Plant, Role
 from plant.parsing.calendars import read_calendars
+from plant.parsing.checks import CheckChannel, CheckSource, check_channels, check_sources
 from plant.parsing.equipment import check_equipment, inherit, read_equipment, read_settings, read_site
 from plant.parsing.keys import LISTS
 from plant.parsing.materials import check_reasons, read_materials, read_reasons
@@ -22,13 +23,18 @@ SCHEMA = 1
 _MAIN_ONLY = ("include", "site", "settings")
 
 
-def parse(documents: Mapping[str, Mapping[str, object]]) -> Plant:
+def parse(
+    documents: Mapping[str, Mapping[str, object]],
+    check_source: CheckSource | None = None,
+    check_channel: CheckChannel | None = None,
+) -> Plant:
     """Check the documents and build the plant.
 
     `documents` maps file names to parsed TOML; the first is the main file, the others are what it
     includes. Inherited values (calendar, stale_after, micro_stop) and the default min_cycle are
-    resolved in the result. The options of sources and channels are only checked for their shape:
-    what they mean is known to the protocol and the channel (`infra.plantfile.load`).
+    resolved in the result. What the options of sources and channels mean is known to the protocol and
+    the channel: `check_source` and `check_channel` ask them (`infra.plantfile` does), so that their
+    errors come with all the others; without them only the shape is checked.
 
     Raises PlantErrors with everything that is wrong, sorted by file and path.
     """
@@ -57,6 +63,10 @@ def parse(documents: Mapping[str, Mapping[str, object]]) -> Plant:
     channels = read_channels(tables("channel"), registry)
     escalations = read_escalations(tables("escalation"), registry, users, channels)
     alerts = read_alerts(tables("alert"), registry)
+    if check_source:
+        check_sources(check_source, sources, signals, registry)
+    if check_channel:
+        check_channels(check_channel, channels, registry)
     if errors:
         files = list(documents)
         raise PlantErrors(sorted(set(errors), key=lambda e: (files.index(e.file), _natural(e.path))))

@@ -38,7 +38,9 @@ class TimeCategory(StrEnum):
     UNKNOWN = "unknown"
 
 
-BUSY_CATEGORIES = tuple(c for c in TimeCategory if c not in (TimeCategory.NOT_SCHEDULED, TimeCategory.PLANNED_DOWNTIME))
+BUSY_CATEGORIES = tuple(
+    c for c in TimeCategory if c not in (TimeCategory.NOT_SCHEDULED, TimeCategory.PLANNED_DOWNTIME)
+)
 """The categories that add up to planned busy time (PBT)."""
 
 CATEGORY_OF_STATE: dict[MachineState, TimeCategory] = {

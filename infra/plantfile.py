@@ -1,0 +1,179 @@
+"""The plant file on disk: reading it with its includes, checking it, and reloading it while running."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import alerting.channels
+import collectors
+from plant.model import ChannelConfig, Plant, Signal, Source
+from plant.parse import PlantError, PlantErrors, parse
+from plant.parsing.problems import suggestion
+
+_STAND_IN = "secret"
+
+
+def load(path: Path) -> Plant:
+    """Read and check a plant file and what it includes.
+
+    `include` patterns are relative to the file's folder and taken in sorted order. Raises PlantErrors
+    with everything wrong in all files: TOML syntax (with its line), what `plant.parse` finds, and what
+    the protocols and channels say about their options and addresses.
+    """
+    errors: list[PlantError] = []
+    documents = {path.name: _read(path, path.name, errors)}
+    patterns = documents[path.name].get("include", [])
+    if isinstance(patterns, list):
+        for index, pattern in enumerate(patterns):
+            if isinstance(pattern, str):
+                _include(path, f"include[{index}]", pattern, documents, errors)
+    if errors:
+        raise PlantErrors(errors + _others(documents, errors))
+    return parse(documents, check_source, check_channel)
+
+
+class PlantFile:
+    """A plant file in use: a reload that finds errors keeps the plant there was.
+
+    Raises PlantErrors when there is no good plant to begin with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.plant = load(path)
+
+    def reload(self) -> Plant | PlantErrors:
+        """Read the file again. The new plant, which is then `self.plant`; or what is wrong with it."""
+        try:
+            self.plant = load(self.path)
+        except PlantErrors as errors:
+            return errors
+        return self.plant
+
+
+def check_source(source: Source, signals: tuple[Signal, ...]) -> list[str]:
+    """What the protocol of a source says about it: "problem; fix" each."""
+    known = collectors.discover()
+    if source.protocol not in known:
+        return [_unknown("protocol", source.protocol, known)]
+    found: list[str] = known[source.protocol].check(
+        replace(source, options=_with_stand_ins(source.options)), signals
+    )
+    return found
+
+
+def check_channel(channel: ChannelConfig) -> list[str]:
+    """What the kind of a channel says about it: "problem; fix" each."""
+    known = alerting.channels.discover()
+    if channel.kind not in known:
+        return [_unknown("kind", channel.kind, known)]
+    return list(known[channel.kind].check(replace(channel, options=_with_stand_ins(channel.options))))
+
+
+def with_options(plant: Plant, options: Mapping[str, Mapping[str, object]]) -> Plant:
+    """The plant with options of sources or channels replaced, by their id: {"line-plc": {"url": ...}}.
+
+    Raises KeyError for an id that is neither.
+    """
+    for name in options:
+        if name not in plant.sources and name not in plant.channels:
+            raise KeyError(f"the plant has no source or channel {name!r}")
+    return replace(
+        plant,
+        sources={
+            s.id: replace(s, options={**s.options, **options.get(s.id, {})}) for s in plant.sources.values()
+        },
+        channels={
+            c.id: replace(c, options={**c.options, **options.get(c.id, {})}) for c in plant.channels.values()
+        },
+    )
+
+
+def with_secrets(plant: Plant, environment: Mapping[str, str] | None = None) -> Plant:
+    """The plant with every option {env = "NAME"} replaced by that variable; done once, at start.
+
+    Raises PlantErrors naming every variable that is not set.
+    """
+    given = os.environ if environment is None else environment
+    missing: list[PlantError] = []
+    resolved: dict[str, dict[str, object]] = {}
+    for kind, owners in (("source", plant.sources), ("channel", plant.channels)):
+        for owner in owners.values():
+            for key, name in _secrets(owner.options).items():
+                if name in given:
+                    resolved.setdefault(owner.id, {})[key] = given[name]
+                else:
+                    fix = f"Set {name} before starting Lineside"
+                    place = f'{kind} "{owner.id}": {key}'
+                    missing.append(PlantError("environment", place, f"the variable {name} is not set", fix))
+    if missing:
+        raise PlantErrors(missing)
+    return with_options(plant, resolved)
+
+
+def _include(
+    main: Path,
+    place: str,
+    pattern: str,
+    documents: dict[str, Mapping[str, object]],
+    errors: list[PlantError],
+) -> None:
+    try:
+        found = sorted(p for p in main.parent.glob(pattern) if p.is_file())
+    except (ValueError, NotImplementedError) as error:
+        errors.append(
+            PlantError(main.name, place, f'"{pattern}" is not a pattern ({error})', 'Write "lines/*.toml"')
+        )
+        return
+    if not found:
+        fix = f"Patterns are relative to {main.parent}: correct it, or remove it"
+        errors.append(PlantError(main.name, place, f'nothing matches "{pattern}"', fix))
+    for path in found:
+        name = path.relative_to(main.parent).as_posix() if path.is_relative_to(main.parent) else str(path)
+        if path != main and name not in documents:
+            documents[name] = _read(path, name, errors)
+
+
+def _read(path: Path, name: str, errors: list[PlantError]) -> Mapping[str, object]:
+    """One document; empty, with an error noted, when it cannot be read."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        errors.append(PlantError(name, "", f"there is no file {path}", "Correct the path"))
+    except OSError as error:
+        errors.append(PlantError(name, "", f"cannot be read ({error.strerror})", "Check its permissions"))
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text (byte {error.start})"
+        errors.append(PlantError(name, "", problem, "Save it as UTF-8"))
+    except tomllib.TOMLDecodeError as error:
+        errors.append(PlantError(name, "", f"is not TOML: {error}", "Correct the syntax there"))
+    except RecursionError:
+        errors.append(PlantError(name, "", "is nested too deeply", "Remove the nesting"))
+    return {}
+
+
+def _others(documents: Mapping[str, Mapping[str, object]], broken: list[PlantError]) -> list[PlantError]:
+    """What else is wrong. Nothing is said when a file could not be read: all that refers to it would be."""
+    if any(not documents.get(e.file) for e in broken):
+        return []
+    try:
+        parse(documents, check_source, check_channel)
+    except PlantErrors as errors:
+        return errors.errors
+    return []
+
+
+def _secrets(options: Mapping[str, object]) -> dict[str, str]:
+    return {k: str(v["env"]) for k, v in options.items() if isinstance(v, Mapping) and set(v) == {"env"}}
+
+
+def _with_stand_ins(options: Mapping[str, object]) -> dict[str, object]:
+    """Options as the checks see them: a secret may be unset where the file is only checked."""
+    secrets = _secrets(options)
+    return {k: os.environ.get(secrets[k], _STAND_IN) if k in secrets else v for k, v in options.items()}
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+    return f'{what} "{name}" is not known; {suggestion(name, known, "use one of " + ", ".join(known))}'
