@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from sqlite3 import OperationalError
+from time import monotonic, sleep
 from typing import Any
 from zlib import crc32
 
@@ -154,7 +156,7 @@ def _make_sqlite_serialisable(engine: Engine) -> None:
     def connected(raw: Any, _: object) -> None:
         raw.isolation_level = None
         raw.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
-        raw.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(raw)
         raw.execute("PRAGMA synchronous=FULL")
         raw.execute("PRAGMA foreign_keys=ON")
 
@@ -163,3 +165,15 @@ def _make_sqlite_serialisable(engine: Engine) -> None:
         reading = bool(connection.get_execution_options().get("lineside_read"))
         connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _write_ahead(raw: Any) -> None:
+    """Switch the file to WAL, once for ever. SQLite does not wait by itself here when two do it at once."""
+    patience = monotonic() + BUSY_SECONDS
+    while raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+        except OperationalError:
+            if monotonic() > patience:
+                raise
+            sleep(0.01)
