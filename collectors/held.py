@@ -1,0 +1,108 @@
+"""What sources that report on change hold: repeating it as proof of life, and ending it on a loss. Pure.
+
+A value reported on change stands until the next change, but silence may also be a dead line. So while the
+source proves to be alive, the values it holds are said again with the time of the proof, on its own clock.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+import polars as pl
+
+from collectors.samples import no_value
+from plant.frames import BAD, SAMPLES, TIME, empty
+from plant.model import DISCRETE_ROLES, Signal
+
+SAME_CLOCK = timedelta(seconds=5)
+"""A change stamped this close to the proof's time was stamped by the same clock."""
+
+KEY = ["equipment", "signal"]
+
+
+class Clock(Enum):
+    """Whether sample times and proof times are on one clock."""
+
+    UNSURE = auto()
+    SAME = auto()
+    OTHER = auto()
+
+
+class Held:
+    """The newest value of each signal of one source.
+
+    `heartbeat`: how often values are said again; zero: never. Nothing is said again on a clock that is not
+    the samples' own (a simulation at high speed, a PLC that was never set): the time would be invented.
+    """
+
+    def __init__(self, signals: Sequence[Signal], heartbeat: timedelta) -> None:
+        self._signals = tuple(signals)
+        repeated = [(s.equipment, s.id) for s in signals if s.role in DISCRETE_ROLES]
+        self._repeated = pl.DataFrame(repeated, schema=dict.fromkeys(KEY, pl.String), orient="row")
+        self._heartbeat = heartbeat
+        self._held = empty(SAMPLES)
+        self._beat: datetime | None = None
+        self._since: datetime | None = None
+        self._newest: datetime | None = None
+        self.clock = Clock.UNSURE
+
+    def connected(self, proof: datetime) -> None:
+        """A connection was made at that time of the proof's clock: what was held is asked anew."""
+        self._held, self._beat, self._since = empty(SAMPLES), None, proof
+
+    def update(self, batch: pl.DataFrame, proof: datetime, initial: bool = False) -> pl.DataFrame:
+        """Take a batch; gives it back with corrections to what was said again too late.
+
+        `proof` is the time it was sent. `initial`: values as they stood at the connection; their age proves
+        nothing. A change that lies before the last repetition overwrites that one (same key, received later).
+        """
+        if batch.is_empty():
+            return batch
+        newest = batch["time"].max()
+        assert isinstance(newest, datetime)
+        self._newest = max(newest, self._newest or newest)
+        if abs(newest - proof) <= SAME_CLOCK:
+            self.clock = Clock.SAME
+        elif not initial or newest > proof:
+            self.clock = Clock.OTHER
+        out = batch
+        if self._beat is not None:
+            late = batch.filter(pl.col("time") <= self._beat).join(self._repeated, on=KEY, how="semi")
+            late = late.sort("time", maintain_order=True).unique(KEY, keep="last", maintain_order=True)
+            if not late.is_empty():
+                out = pl.concat([batch, late.with_columns(pl.lit(self._beat).cast(TIME).alias("time"))])
+        self._held = (
+            pl.concat([self._held, batch])
+            .sort("time", maintain_order=True)
+            .unique(KEY, keep="last", maintain_order=True)
+        )
+        return out
+
+    def beat(self, proof: datetime, received: datetime) -> pl.DataFrame:
+        """The held values said again at `proof`, when it is time to; otherwise nothing."""
+        if self._heartbeat <= timedelta(0) or self.clock is Clock.OTHER:
+            return empty(SAMPLES)
+        if self.clock is Clock.UNSURE and (self._since is None or proof < self._since + self._heartbeat):
+            return empty(SAMPLES)
+        if self._beat is not None and proof < self._beat + self._heartbeat:
+            return empty(SAMPLES)
+        again = self._held.filter(
+            (pl.col("time") < proof)
+            & (pl.col("quality") != BAD)
+            & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+        ).join(self._repeated, on=KEY, how="semi")
+        self._beat = proof
+        return again.with_columns(
+            pl.lit(proof).cast(TIME).alias("time"), pl.lit(received).cast(TIME).alias("received")
+        )
+
+    def lost(self, now: datetime) -> pl.DataFrame:
+        """One BAD sample without a value per signal, at `now`; just after the newest sample when the source's
+        clock is not ours."""
+        time = (
+            now
+            if self.clock is not Clock.OTHER or self._newest is None
+            else self._newest + timedelta(microseconds=1)
+        )
+        self._held, self._beat = empty(SAMPLES), None
+        return no_value(self._signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))

@@ -1,0 +1,50 @@
+"""Times in text and numbers to UTC microseconds, as column expressions. Pure."""
+
+import polars as pl
+
+from plant.frames import TIME
+
+ISO = r"^\s*(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,9}))?\s*(Z|[+-]\d{2}:?\d{2})?\s*$"
+
+FIRST, LAST = 100_000_000, 100_000_000_000
+"""Seconds since 1970 that are taken for a time (1973 to 5138); the same digits times 10^3, 10^6, 10^9 are
+finer."""
+
+
+def iso_time(text: pl.Expr) -> pl.Expr:
+    """ISO 8601 with 0 to 9 fraction digits (cut to microseconds) and Z or an offset; without one it is UTC.
+
+    Null where it is not such a time.
+    """
+    seconds = pl.concat_str(text.str.extract(ISO, 1), text.str.extract(ISO, 2), separator="T")
+    fraction = text.str.extract(ISO, 3).fill_null("0").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
+    zone = text.str.extract(ISO, 4)
+    hours = zone.str.slice(1, 2).cast(pl.Int64, strict=False)
+    minutes = hours * 60 + zone.str.slice(-2).cast(pl.Int64, strict=False)
+    east = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    shift = pl.when(zone.is_null() | (zone == "Z")).then(0).otherwise(east)
+    local = seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+    return (local + pl.duration(microseconds=fraction) - pl.duration(minutes=shift)).dt.replace_time_zone(
+        "UTC"
+    )
+
+
+def epoch_time(text: pl.Expr) -> pl.Expr:
+    """A number since 1970-01-01 UTC; its size tells seconds (with decimals), ms, us or ns. Null where it is
+    none."""
+    whole = text.str.strip_chars().cast(pl.Int64, strict=False)
+    decimal = (text.str.strip_chars().cast(pl.Float64, strict=False) * 1e6).round()
+    scales = ((1, 1_000_000, 1), (1_000, 1_000, 1), (1_000_000, 1, 1), (1_000_000_000, 1, 1_000))
+    micros = pl.lit(None, pl.Int64)
+    for unit, times, over in scales:
+        inside = whole.is_between(FIRST * unit, min(LAST * unit, 2**63 - 1), closed="left")
+        micros = pl.when(inside).then(whole * times // over).otherwise(micros)
+    fits = decimal.is_between(FIRST * 1e6, LAST * 1e6, closed="left")
+    return (
+        pl.when(whole.is_null() & fits)
+        .then(decimal.cast(pl.Int64, strict=False))
+        .otherwise(micros)
+        .cast(pl.Datetime("us"))
+        .dt.replace_time_zone("UTC")
+        .cast(TIME)
+    )
