@@ -142,3 +142,12 @@ class Notification:
 def notification_key(alert: str, step: str, channel: str, recipient: str) -> str:
     """The idempotency key of a message."""
     return f"{alert}:{step}:{channel}:{recipient}"
+
+
+def delivery_event(message: Notification, at: datetime, event: str, detail: str) -> AlertEvent:
+    """The history line of what became of a message: "resolved by hook: 200 OK"."""
+    step = message.step if message.step == "resolved" else f"step {message.step}"
+    to = f" to {message.recipient}" if message.recipient else ""
+    return AlertEvent(
+        alert=message.alert, at=at, event=event, detail=f"{step} by {message.channel}{to}: {detail}"
+    )

@@ -30,18 +30,18 @@ class Outcome(StrEnum):
     ALREADY_RESOLVED = "already_resolved"
     UNKNOWN_ALERT = "unknown_alert"
 
+    @property
+    def done(self) -> bool:
+        """Whether something was done."""
+        return self in _DONE
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state afterwards (None: there is no such alert), and the reason."""
+    """The state afterwards, and the reason."""
 
-    state: AlertState | None
+    state: AlertState
     outcome: Outcome
-
-    @property
-    def changed(self) -> bool:
-        """Whether something was done."""
-        return self.outcome in _DONE
 
 
 _DONE = frozenset(
