@@ -1,0 +1,1 @@
+"""A real InfluxDB of one's own, for tests and trials."""
