@@ -124,6 +124,11 @@ def parse_orders(rows: Iterable[Mapping[str, object]]) -> tuple[Order, ...]:
     return tuple(orders)
 
 
+def load_orders(file: TextIO) -> list[dict[str, object]]:
+    """The rows of a CSV file as `write_orders` makes it, still text; `parse_orders` checks them."""
+    return [dict(row) for row in csv.DictReader(file)]
+
+
 def write_orders(rows: Iterable[Mapping[str, object]], file: TextIO) -> None:
     """Write orders as CSV, times as ISO 8601."""
     writer = csv.writer(file, lineterminator="\n")
