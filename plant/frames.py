@@ -41,7 +41,7 @@ INCREMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "time": TIME,  # of the reading that showed them
     "kind": pl.String,  # good, reject, rework, total
     "quantity": pl.Int64,
-    "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a data gap)
+    "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a gap)
 }
 """Parts seen by counters."""
 

@@ -309,8 +309,8 @@ class Plant:
         return frozenset(e for e in self.equipment if e == equipment or equipment in self.ancestors(e))
 
     def line_of(self, equipment: str) -> str:
-        """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; if none the parent, or the machine
-        itself."""
+        """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; if none, the parent or the
+        machine itself."""
         lines = (EquipmentLevel.PRODUCTION_LINE, EquipmentLevel.WORK_CELL, EquipmentLevel.WORK_CENTER)
         up = self.ancestors(equipment)
         return next((a for a in up if self.equipment[a].level in lines), up[0] if up else equipment)
