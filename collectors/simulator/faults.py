@@ -75,7 +75,7 @@ class ForcedStop:
             raise ValueError(f"script: {self.equipment}: the duration must be more than 0 seconds")
 
 
-def demo_script(at: datetime, duration: timedelta = timedelta(minutes=45)) -> tuple[ForcedStop, ...]:
+def demo_script(at: datetime, duration: timedelta = timedelta(minutes=75)) -> tuple[ForcedStop, ...]:
     """One breakdown of the press from `at` on (hydraulic pressure), long enough to make its order late."""
     return (ForcedStop(PRESS, at, 922, duration),)
 

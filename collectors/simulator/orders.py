@@ -44,6 +44,9 @@ class _Plan:
 
     equipment: str
     pace: str
+    """The machine whose ideal cycle the planner counts with."""
+    reserve: float
+    """Planned time over ideal time."""
     runs: tuple[tuple[str, int, float], ...]
 
 
@@ -51,6 +54,7 @@ _PLANS = (
     _Plan(
         LINE,
         "filler",
+        1.42,
         (
             ("water-05l", 7200, 1.25),
             ("juice-1l", 3600, 1.0),
@@ -58,11 +62,10 @@ _PLANS = (
             ("juice-1l", 4800, 1.2),
         ),
     ),
-    _Plan("cnc-1", "cnc-1", (("shaft-18", 80, 1.3), ("flange-40", 45, 1.05), ("shaft-18", 120, 1.2))),
-    _Plan("cnc-2", "cnc-2", (("flange-40", 50, 1.2), ("shaft-18", 90, 1.3), ("flange-40", 60, 0.95))),
-    _Plan(PRESS, PRESS, (("bracket", 1500, 1.1), ("bracket", 2200, 1.1), ("bracket", 1000, 1.2))),
+    _Plan("cnc-1", "cnc-1", 1.3, (("shaft-18", 80, 1.3), ("flange-40", 45, 1.05), ("shaft-18", 120, 1.2))),
+    _Plan("cnc-2", "cnc-2", 1.3, (("flange-40", 50, 1.2), ("shaft-18", 90, 1.3), ("flange-40", 60, 0.95))),
+    _Plan(PRESS, PRESS, 1.2, (("bracket", 1500, 1.1), ("bracket", 2200, 1.1), ("bracket", 1000, 1.2))),
 )
-_PLANNED_OVER_IDEAL = 1.3
 _PLANNED_SETUP = timedelta(minutes=8)
 
 
@@ -77,7 +80,7 @@ def demo_orders(start: datetime, hours: float = 24) -> list[dict[str, object]]:
         while begin < start + timedelta(hours=hours):
             material, quantity, allowance = plan.runs[turn % len(plan.runs)]
             cycle = timedelta(microseconds=MATERIALS[material].cycles[plan.pace])
-            planned = _PLANNED_SETUP + quantity * cycle * _PLANNED_OVER_IDEAL
+            planned = _PLANNED_SETUP + quantity * cycle * plan.reserve
             orders.append(
                 Order(
                     id=f"PO-{1001 + len(orders)}",
