@@ -5,6 +5,8 @@ fastest cycle allows: `cap = SLACK + dt / min_cycle`. What exceeds it is no prod
 reset or a re-parametrised counter: nothing is booked, the reading is flagged and is the new baseline.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from analytics.readings import codes
@@ -14,7 +16,18 @@ from plant.model import COUNTER_ROLES
 SLACK = 2
 """Parts two readings may be apart at any distance in time: reading and counting are not synchronous."""
 
-COUNTED = {"code": pl.UInt32, "time": TIME, "quantity": pl.Int64, "flag": pl.String}
+_value = pl.col("value")
+COUNT_READ = (
+    (_value >= 0) & (_value == _value.floor()) & (_value < 2**53) & (pl.col("quality") < BAD)
+).fill_null(False)
+"""The sample is a counter reading: a whole number of parts, and not BAD."""
+
+COUNTED: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "code": pl.UInt32,
+    "time": TIME,
+    "quantity": pl.Int64,
+    "flag": pl.String,
+}
 
 
 def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -31,9 +44,8 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     The first reading is a baseline.
     """
     value = pl.col("value")
-    whole = (value >= 0) & (value == value.floor()) & (value < 2**53)
     rows = readings.filter(pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())).with_columns(
-        usable=(whole & (pl.col("quality") < BAD)).fill_null(False)
+        usable=COUNT_READ
     )
     rows = rows.with_columns(unusable=(~pl.col("usable")).cum_sum())
     moved = (

@@ -5,6 +5,7 @@ in the data: it does not end because nobody could see the machine, and the time 
 An empty text (or blanks) means no order; a sample without a value means nothing.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
@@ -13,7 +14,7 @@ from analytics.readings import HAS_VALUE, SAME_SERIES, codes, raw_text
 from plant.frames import ORDER_RUNS, TIME
 from plant.model import Role
 
-ORDERED = {"code": pl.UInt32, "time": TIME, "order": pl.String}
+ORDERED: Mapping[str, pl.DataType | type[pl.DataType]] = {"code": pl.UInt32, "time": TIME, "order": pl.String}
 """From `time` on the machine works on `order` (null: on none)."""
 
 MATERIALS = {"order": pl.String, "material": pl.String}

@@ -33,9 +33,9 @@ def summarise(
     """One row per group, sorted by it: the `by` columns, start and end of the time covered, `SUMS`, and for
     each KPI `<id>` (null without denominator), `<id>_numerator` and `<id>_denominator`.
 
-    `performance_over_one` marks an ideal cycle that cannot be right. `convention`: the plant file's by
-    default. Without `by` it is one row (none for an empty ledger). Raises ValueError for an unknown dimension,
-    and for hour or day when a row runs over a bucket's end: make the ledger with
+    `performance_over_one` marks an ideal cycle that cannot be right. `convention`: by default the plant
+    file's. Without `by` it is one row (none for an empty ledger). Raises ValueError for an unknown
+    dimension, and for hour or day when a row runs over a bucket's end: make the ledger with
     `edges=analytics.buckets.edges(...)`.
     """
     unknown = [name for name in by if name not in DIMENSIONS]

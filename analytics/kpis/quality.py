@@ -1,4 +1,4 @@
-"""Quality: the good share of what was made, weighted with ideal time: parts of 10 s and of 70 s do not add up."""
+"""Quality: the good share of what was made, weighted with ideal time: parts of 10 s and 70 s differ."""
 
 import polars as pl
 

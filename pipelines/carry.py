@@ -1,0 +1,88 @@
+"""What must be remembered of samples already derived from, so that the next ones can be judged."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from analytics.counters import COUNT_READ
+from analytics.readings import HAS_VALUE, READINGS, codes
+from plant.frames import TIME, empty
+from plant.model import COUNTER_ROLES
+
+
+def carry(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each series the next sample is compared with: the last one, and the last usable one."""
+    counter = pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())
+    usable = pl.when(counter).then(COUNT_READ).otherwise(HAS_VALUE)
+    rows = readings.with_row_index("row").with_columns(usable=usable)
+    ends = rows.group_by("code").agg(pl.col("row").last(), read=pl.col("row").filter("usable").last())
+    keep = pl.concat([ends["row"], ends["read"].drop_nulls()]).unique().sort()
+    return readings[keep].with_columns(carried=pl.lit(True))
+
+
+def last(carried: pl.DataFrame) -> pl.DataFrame:
+    """code, last: the time of the newest sample of each series."""
+    return carried.group_by("code").agg(last=pl.col("time").max())
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Where late series go back to."""
+
+    base: pl.DataFrame
+    """`READINGS` carried at that point. A late series without any goes back to the beginning."""
+    start: pl.DataFrame
+    """code, last: derive again what is newer than `last` (null: everything)."""
+
+
+class Checkpoints:
+    """Carried rows as they were now and then, oldest first. Frames are immutable: each is its rows only."""
+
+    def __init__(self) -> None:
+        self._kept: list[pl.DataFrame] = [empty(READINGS)]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def add(self, carried: pl.DataFrame) -> None:
+        """Remember this point."""
+        self._kept.append(carried)
+
+    def floor(self) -> pl.DataFrame:
+        """code, last: samples up to `last` cannot be gone back to."""
+        return last(self._kept[0])
+
+    def rewind(self, late: pl.DataFrame) -> Rewind:
+        """The newest point before the earliest late sample of each series (`late`: code, earliest).
+
+        No sample may be older than the `floor`.
+        """
+        bases, starts = [], []
+        for kept in reversed(self._kept):
+            judged = late.join(last(kept), on="code", how="left")
+            fits = pl.col("last").is_null() | (pl.col("last") < pl.col("earliest"))
+            found = judged.filter(fits)
+            bases.append(kept.join(found, on="code", how="semi"))
+            starts.append(found.select("code", "last"))
+            late = judged.filter(~fits).select("code", "earliest")
+        return Rewind(pl.concat(bases), pl.concat(starts))
+
+    def rewound(self, rewind: Rewind) -> None:
+        """Points newer than where series went back to no longer hold for them: they get the older rows."""
+        for index, kept in enumerate(self._kept):
+            newer = (
+                last(kept)
+                .join(rewind.start, on="code", suffix="_base")
+                .filter(pl.col("last_base").is_null() | (pl.col("last") > pl.col("last_base")))
+                .select("code")
+            )
+            if not newer.is_empty():
+                base = rewind.base.join(newer, on="code", how="semi")
+                self._kept[index] = pl.concat([kept.join(newer, on="code", how="anti"), base])
+
+    def forget(self, before: datetime) -> None:
+        """Drop points that are older than the newest one that lies wholly before that time."""
+        whole = [kept.select((pl.col("time") <= pl.lit(before, TIME)).all()).item() for kept in self._kept]
+        if any(whole):
+            del self._kept[: max(index for index, fits in enumerate(whole) if fits)]
