@@ -15,23 +15,10 @@ def discover() -> Mapping[str, ChannelModule]:
     return {kind: cast(ChannelModule, import_module(f"{__name__}.{kind}")) for kind in kinds}
 
 
-def check(plant: Plant) -> list[str]:
-    """What is wrong with the plant's channels, each with the fix."""
-    kinds = discover()
-    errors: list[str] = []
-    for config in plant.channels.values():
-        if config.kind in kinds:
-            errors += kinds[config.kind].check(config)
-        else:
-            known = ", ".join(kinds)
-            errors.append(f'channel {config.id}: kind "{config.kind}" is not one of {known}')
-    return errors
-
-
 def create(plant: Plant) -> dict[str, Channel]:
-    """The plant's channels by id. Raises ValueError with what `check` finds."""
-    errors = check(plant)
-    if errors:
-        raise ValueError("; ".join(errors))
+    """The plant's channels by id, its secrets resolved.
+
+    Raises ValueError with what the channels' `check` finds (a plant file that was loaded has none).
+    """
     kinds = discover()
     return {config.id: kinds[config.kind].create(config) for config in plant.channels.values()}

@@ -1,8 +1,7 @@
 """Mail: one message per person, as plain text with a small HTML alternative.
 
-Options: `host`; `port` (25, or 465 with tls = "implicit", 587 with "starttls"); `from`; `to`, a list of
-addresses for steps that name nobody; `tls` ("none", "starttls" or "implicit"); `user` and `password_env`,
-the name of the environment variable with the password; `timeout` ("10s").
+Options: `host`; `port` (25, or 465 with tls = "implicit", 587 with "starttls"); `from`; `tls` ("none",
+"starttls" or "implicit"); `user` and `password`, written as { env = "NAME" }; `timeout` ("10s").
 
 Every attempt of one message has the same Message-ID, so a mailbox can drop a duplicate, and all messages
 about one alert are one thread.
@@ -26,7 +25,7 @@ from plant.model import ChannelConfig
 
 ADDRESSED = True
 
-_KNOWN = ("host", "port", "from", "to", "tls", "user", "password_env", "timeout")
+_KNOWN = ("host", "port", "from", "tls", "user", "password", "timeout")
 _PORTS = {"none": 25, "starttls": 587, "implicit": 465}
 _ADDRESS = re.compile(r"[^@\s<>,;:\"\\\x00-\x1f\x7f]+@[^@\s<>,;:\"\\\x00-\x1f\x7f]+")
 
@@ -39,17 +38,12 @@ def check(config: ChannelConfig) -> list[str]:
             options.wrong(name, f'is missing; write {name} = "{example}"')
     sender = options.text("from")
     if sender is not None and not is_address(parseaddr(sender)[1]):
-        options.wrong("from", f'is "{sender}", not a mail address')
-    for address in options.texts("to"):
-        if not is_address(address):
-            options.wrong("to", f'has "{address}", not a mail address')
+        options.wrong("from", f'is "{sender}", not a mail address; write from = "lineside@example.com"')
     tls = options.text("tls")
     if tls is not None and tls not in _PORTS:
-        options.wrong("tls", f'is "{tls}"; it must be one of {", ".join(_PORTS)}')
-    if ("user" in config.options) != ("password_env" in config.options):
-        options.wrong("user", "and password_env belong together; give both or neither")
-    options.text("user")
-    options.secret("password_env")
+        options.wrong("tls", f'is "{tls}"; use one of {", ".join(_PORTS)}')
+    if (options.text("user") is None) != (options.text("password") is None):
+        options.wrong("user", "goes together with password; give both or neither")
     options.number("port", 1, 65535)
     options.duration("timeout")
     return options.errors
@@ -68,11 +62,10 @@ def create(config: ChannelConfig) -> "Mail":
             port=options.number("port", 1, 65535) or _PORTS[tls],
             tls=tls,
             user=options.text("user"),
-            password=options.secret("password_env"),
+            password=options.text("password"),
             timeout=options.duration("timeout") or timedelta(seconds=10),
         ),
         sender=options.text("from") or "",
-        default_to=options.texts("to"),
     )
 
 
@@ -96,16 +89,15 @@ class Server:
 class Mail:
     """`alerting.ports.Channel` over SMTP; a connection per message, which is what mail servers expect."""
 
-    def __init__(self, server: Server, sender: str, default_to: tuple[str, ...]) -> None:
+    def __init__(self, server: Server, sender: str) -> None:
         self._server = server
         self._sender = sender
-        self._default_to = default_to
 
     def send(self, notification: Notification) -> str:
         """See `Channel`. The receipt names the Message-ID the server took."""
-        addresses = tuple(r.address for r in notification.recipients) or self._default_to
+        addresses = tuple(r.address for r in notification.recipients)
         if not addresses:
-            raise PermanentError("nobody to send it to: the step names nobody and the channel has no `to`")
+            raise PermanentError("nobody to send it to: the plant file has no user for this step any more")
         for recipient in notification.recipients:
             if not is_address(recipient.address):
                 raise PermanentError(f'user {recipient.id} has the mail address "{recipient.address}"')

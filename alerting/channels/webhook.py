@@ -1,8 +1,7 @@
 """Webhook: one JSON POST per escalation step.
 
-Options: `url`; `timeout` ("10s"); `proxy`; `secret_env`, the name of an environment variable with the
-signing secret. The body has the message as `text` (what Slack, Mattermost and Teams-like hooks show) and
-the alert, its order and the people to tell as data.
+Options: `url`; `timeout` ("10s"); `proxy`; `secret` to sign with, written as { env = "NAME" }. The body has
+the message as `text`, which is what chat systems show; the alert, its order and the people to tell as data.
 
 `Idempotency-Key` and `webhook-id` are equal for every attempt of one message. With a secret the request is
 signed as https://www.standardwebhooks.com describes: base64 HMAC-SHA256 of "id.timestamp.body".
@@ -27,7 +26,7 @@ from plant.model import ChannelConfig
 
 ADDRESSED = False
 
-_KNOWN = ("url", "timeout", "proxy", "secret_env")
+_KNOWN = ("url", "timeout", "proxy", "secret")
 _RETRY = frozenset({408, 421, 423, 425, 429})
 """4xx answers that are about the moment, not about the message (RFC 9110, 6585, 8470)."""
 _SECRET_PREFIX = "whsec_"
@@ -40,12 +39,12 @@ def check(config: ChannelConfig) -> list[str]:
     if url is None:
         options.wrong("url", 'is missing; write url = "https://..."')
     elif not _is_http(url):
-        options.wrong("url", f'is "{url}"; it must start with http:// or https:// and name a host')
+        options.wrong("url", f'is "{url}"; start it with http:// or https:// and name a host')
     proxy = options.text("proxy")
     if proxy is not None and not _is_http(proxy):
-        options.wrong("proxy", f'is "{proxy}"; it must start with http:// or https:// and name a host')
+        options.wrong("proxy", f'is "{proxy}"; start it with http:// or https:// and name a host')
     options.duration("timeout")
-    options.secret("secret_env")
+    options.text("secret")
     return options.errors
 
 
@@ -59,7 +58,7 @@ def create(config: ChannelConfig) -> "Webhook":
         url=options.text("url") or "",
         timeout=options.duration("timeout") or timedelta(seconds=10),
         proxy=options.text("proxy"),
-        secret=options.secret("secret_env"),
+        secret=options.text("secret"),
     )
 
 
