@@ -1,5 +1,6 @@
 """What the Parquet historian does with its files, beyond the contract."""
 
+import fcntl
 import os
 import resource
 import subprocess
@@ -112,7 +113,7 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_that_may_not_be_written_is_named() -> None:
     # Not even root may make a folder there.
-    with pytest.raises(HistorianError, match="/sys/history.*may not write there"):
+    with pytest.raises(HistorianError, match=r"/sys/history.*may not write there"):
         ParquetHistorian(Path("/sys/history"))
 
 
@@ -176,6 +177,41 @@ def test_a_file_that_vanishes_between_listing_and_reading_is_listed_again(
     monkeypatch.setattr(Folder, "list", merged_after_listing)
     assert historian.read(ALWAYS).height == 40
     assert next(merges, None) is None
+
+
+def test_listing_and_replacing_exclude_each_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A directory listed while files are replaced in it can show neither the old ones nor the new one.
+    historian = ParquetHistorian(root)
+    historian.write(samples(10))
+    historian.write(samples(10))
+    rename, scandir = Folder._rename, os.scandir
+    replaced: list[bool] = []
+    listed: list[bool] = []
+
+    def locked_out(operation: int) -> bool:
+        with (root / ".lock").open("rb") as handle:
+            try:
+                fcntl.flock(handle, operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    def renaming(folder: Folder, temporary: Path, target: Path) -> None:
+        replaced.append(locked_out(fcntl.LOCK_SH))
+        rename(folder, temporary, target)
+
+    def scanning(path: str | Path) -> object:
+        if Path(path).parent == root:
+            listed.append(locked_out(fcntl.LOCK_EX))
+        return scandir(path)
+
+    monkeypatch.setattr(Folder, "_rename", renaming)
+    monkeypatch.setattr(os, "scandir", scanning)
+    historian.compact()
+    assert historian.read(ALWAYS).height == 10
+    assert replaced == [True]
+    assert listed
+    assert all(listed)
 
 
 def test_only_one_process_merges_at_a_time(root: Path) -> None:
