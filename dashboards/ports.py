@@ -11,7 +11,7 @@ from plant.frames import Window
 from plant.model import Plant
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
     """The request makes no sense; the message says why and what to do. Shown to the user as it is."""
 
 

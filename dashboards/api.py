@@ -1,0 +1,246 @@
+"""The REST API: what the board shows, for machines and scripts; described at /docs and /openapi.json.
+
+Times are ISO 8601 with a zone, durations microseconds where the column says so and seconds otherwise.
+Every refusal is JSON, {"error": "<parameter>: <what is wrong and what would do>"}.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, cast
+
+import orjson
+from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from analytics.summary import DIMENSIONS, summarise
+from dashboards import figures, params
+from dashboards.live import Broadcast
+from dashboards.ports import Backend, Refused
+from plant.model import Convention
+
+From = Annotated[
+    str | None, Query(alias="from", description="Start, ISO 8601 with zone; default: the running shift")
+]
+To = Annotated[str | None, Query(description="End (exclusive), ISO 8601 with zone; default: now")]
+Equipment = Annotated[
+    list[str] | None, Query(description="Equipment ids, each with everything below it; default: all")
+]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="Rows a page has at most")]
+Offset = Annotated[
+    int, Query(ge=0, description="Rows to leave out at the beginning: `next` of the page before")
+]
+User = Annotated[
+    str, Field(min_length=1, max_length=100, description="Who does it: a user id of the plant file")
+]
+
+
+class ByUser(BaseModel):
+    """Who does it."""
+
+    user: User
+
+
+class Recode(ByUser):
+    """What a stop was."""
+
+    equipment: str = Field(description="Machine id")
+    start: str = Field(
+        description="When the stop began (`stop_start` of its ledger rows), ISO 8601 with zone"
+    )
+    reason: str = Field(description="Reason id of the plant file")
+
+
+class Json(Response):
+    """JSON by orjson: datetimes as ISO 8601."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        return orjson.dumps(content)
+
+
+def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
+    """Every route under /api/v1, /health and /metrics."""
+    api = APIRouter(default_response_class=Json)
+    _reads(api, backend)
+    _actions(api, backend)
+    _live(api, backend, broadcast)
+    _operations(api, backend, broadcast)
+
+    @api.api_route(
+        "/api/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False
+    )
+    def unknown(rest: str) -> Response:
+        return JSONResponse({"error": f"/api/{rest} does not exist; /docs lists what does"}, 404)
+
+    return api
+
+
+def install_errors(app: FastAPI) -> None:
+    """Refusals as 400 with one sentence, instead of FastAPI's list."""
+
+    def refused(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, 400)
+
+    def invalid(request: Request, error: Exception) -> Response:
+        first = cast(RequestValidationError, error).errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return JSONResponse({"error": f"{name}: {first['msg']}"}, 400)
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _reads(api: APIRouter, backend: Backend) -> None:
+    @api.get("/api/v1/kpis", tags=["figures"])
+    def kpis(
+        start: From = None,
+        to: To = None,
+        equipment: Equipment = None,
+        by: Annotated[list[str] | None, Query(description=f"Group by: {', '.join(DIMENSIONS)}")] = None,
+        convention: Annotated[
+            Convention | None, Query(description="OEE arithmetic; default: the plant's")
+        ] = None,
+    ) -> Response:
+        """Every KPI with its numerator and denominator and the sums they are made of."""
+        window = params.window(backend, start, to)
+        groups = params.choices("by", by or (), list(DIMENSIONS))
+        rows = figures.cut_ledger(backend, window, params.machines(backend.plant, equipment or ()), groups)
+        used = convention or backend.plant.settings.convention
+        found = summarise(rows, groups, backend.plant, used)
+        return Json(
+            {"from": window.start, "to": window.end, "convention": used.value, "rows": found.to_dicts()}
+        )
+
+    @api.get("/api/v1/ledger", tags=["figures"])
+    def ledger(
+        start: From = None,
+        to: To = None,
+        equipment: Equipment = None,
+        limit: Limit = 1000,
+        offset: Offset = 0,
+    ) -> Response:
+        """The ledger: every microsecond of every machine once. `next` is null on the last page."""
+        frame = backend.ledger(
+            params.window(backend, start, to), params.machines(backend.plant, equipment or ())
+        )
+        page = frame.slice(offset, limit)
+        after = offset + page.height
+        return Json(
+            {"rows": page.to_dicts(), "total": frame.height, "next": after if after < frame.height else None}
+        )
+
+    @api.get("/api/v1/shifts", tags=["figures"])
+    def shifts(start: From = None, to: To = None) -> Response:
+        """The shifts that touch a window, oldest first."""
+        return Json(backend.shifts(params.window(backend, start, to)))
+
+    @api.get("/api/v1/orders", tags=["orders"])
+    def orders() -> Response:
+        """Every open order and its forecast."""
+        return Json(backend.orders())
+
+    @api.get("/api/v1/alerts", tags=["alerts"])
+    def alerts(resolved: bool = False) -> Response:
+        """Open alerts; with `resolved=true` also those that are over."""
+        return Json(backend.alerts(include_resolved=resolved))
+
+    @api.get("/api/v1/alerts/{alert}/history", tags=["alerts"])
+    def history(alert: str) -> Response:
+        """Everything that happened to an alert, oldest first."""
+        return Json([dict(event) for event in backend.alert_history(alert)])
+
+    @api.get("/api/v1/stops/recodes", tags=["stops"])
+    def recodes(equipment: str, start: str) -> Response:
+        """What was said about one stop, oldest first; the last entry counts."""
+        params.machines(backend.plant, [equipment])
+        return Json([dict(entry) for entry in backend.recodes(equipment, params.instant("start", start))])
+
+
+def _actions(api: APIRouter, backend: Backend) -> None:
+    @api.post("/api/v1/alerts/{alert}/acknowledge", tags=["alerts"], status_code=204)
+    def acknowledge(alert: str, body: ByUser) -> Response:
+        """Say that somebody cares: the escalation steps still to come do not fire."""
+        backend.acknowledge(alert, body.user)
+        return Response(status_code=204)
+
+    @api.post("/api/v1/stops/recode", tags=["stops"], status_code=204)
+    def recode(body: Recode) -> Response:
+        """Give a stop its reason. Kept with who and when; the entry made last counts."""
+        params.machines(backend.plant, [body.equipment])
+        params.choices("reason", [body.reason], list(backend.plant.reasons))
+        backend.recode(body.equipment, params.instant("start", body.start), body.reason, body.user)
+        return Response(status_code=204)
+
+    @api.post("/api/v1/orders/{order}/start", tags=["orders"], status_code=204)
+    def start_order(order: str, body: ByUser) -> Response:
+        """The order is the one being made on its machine from now on."""
+        backend.start_order(order, body.user)
+        return Response(status_code=204)
+
+    @api.post("/api/v1/orders/{order}/finish", tags=["orders"], status_code=204)
+    def finish_order(order: str, body: ByUser) -> Response:
+        """The order is done."""
+        backend.finish_order(order, body.user)
+        return Response(status_code=204)
+
+    @api.post("/api/v1/orders/import", tags=["orders"])
+    async def import_orders(
+        request: Request,
+        name: Annotated[str, Query(description="File name; its ending says what it is: .csv or .xlsx")],
+        user: Annotated[str, Query(min_length=1, max_length=100, description="Who imports")],
+        columns: Annotated[
+            str | None,
+            Query(description='JSON: which column of the file holds what, e.g. {"quantity": "Menge"}'),
+        ] = None,
+    ) -> Response:
+        """Orders from a CSV or Excel file sent as the body. All rows or none; each bad row is named."""
+        content = await request.body()
+        chosen = params.mapping("columns", columns)
+        count = await run_in_threadpool(backend.import_orders, name, content, chosen, user)
+        return Json({"imported": count})
+
+
+def _live(api: APIRouter, backend: Backend, broadcast: Broadcast) -> None:
+    @api.get("/api/v1/board", tags=["board"])
+    def board(request: Request) -> Response:
+        """The whole board as of the last tick. Send its ETag as If-None-Match: 304 when nothing changed."""
+        tick = broadcast.tick
+        if tick is None:
+            return Json(backend.snapshot())
+        headers = {"ETag": tick.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if tick.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(tick.packed, 200, headers | {"Content-Encoding": "gzip"}, "application/json")
+        return Response(tick.full, 200, headers, "application/json")
+
+    @api.get("/api/v1/board/stream", tags=["board"])
+    async def stream() -> Response:
+        """Server-sent events: `full` with the whole board first, then a `delta` per tick."""
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(broadcast.stream(), media_type="text/event-stream", headers=headers)
+
+
+def _operations(api: APIRouter, backend: Backend, broadcast: Broadcast) -> None:
+    own = CollectorRegistry()
+    Gauge("lineside_board_viewers", "Open live streams", registry=own).set_function(lambda: broadcast.viewers)
+    Gauge("lineside_board_ticks", "Snapshots published", registry=own).set_function(
+        lambda: broadcast.tick.number if broadcast.tick else 0
+    )
+
+    @api.get("/health", tags=["operations"])
+    def health() -> Response:
+        """200 when every part works, 503 when one does not; `detail` says which and why."""
+        state: Mapping[str, object] = backend.health()
+        return Response(
+            orjson.dumps(dict(state)), 200 if state.get("ok") else 503, media_type="application/json"
+        )
+
+    @api.get("/metrics", tags=["operations"])
+    def metrics() -> Response:
+        """Prometheus text format."""
+        return Response(generate_latest(REGISTRY) + generate_latest(own), media_type=CONTENT_TYPE_LATEST)

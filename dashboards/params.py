@@ -1,0 +1,100 @@
+"""Reading what a request asks for; every refusal names the parameter and says what would do."""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import orjson
+
+from dashboards.ports import Backend, Refused
+from plant.frames import Window
+from plant.model import Plant
+
+LONGEST = timedelta(days=400)
+"""The longest window one request may ask for."""
+
+_SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
+
+
+def instant(name: str, text: str) -> datetime:
+    """An ISO 8601 time with a zone.
+
+    Raises:
+        Refused: it is none, or says no zone.
+    """
+    try:
+        # An unescaped + in an address arrives as a space.
+        time = datetime.fromisoformat(_SPACE_FOR_PLUS.sub(r"+\1", text))
+    except ValueError:
+        raise Refused(f"{name}: {text!r} is not a time; write it like 2026-03-01T06:00:00Z") from None
+    if time.tzinfo is None:
+        raise Refused(f"{name}: {text!r} says no zone; add Z for UTC or an offset like +01:00")
+    return time
+
+
+def window(backend: Backend, start: str | None, end: str | None) -> Window:
+    """[from, to): by default the running shift up to now, or the last eight hours outside a shift.
+
+    Raises:
+        Refused: a time that is none, the wrong way round, or too long.
+    """
+    to = instant("to", end) if end else backend.now()
+    if start:
+        since = instant("from", start)
+    else:
+        shift = backend.snapshot()["shift"]
+        since = datetime.fromisoformat(shift["start"]) if shift else to - timedelta(hours=8)
+        since = since if since < to else to - timedelta(hours=8)
+    if since >= to:
+        raise Refused(f"from: {since.isoformat()} is not before to, {to.isoformat()}; swap them")
+    if to - since > LONGEST:
+        raise Refused(f"from: the window is {(to - since).days} days long; ask for at most {LONGEST.days}")
+    return Window(since, to)
+
+
+def machines(plant: Plant, equipment: Iterable[str]) -> list[str] | None:
+    """The machines at or below the given equipment; None (every machine) when nothing is given.
+
+    Raises:
+        Refused: equipment the plant does not have.
+    """
+    asked = [part for text in equipment for part in text.split(",") if part]
+    if not asked:
+        return None
+    unknown = [e for e in asked if e not in plant.equipment]
+    if unknown:
+        raise Refused(
+            f"equipment: the plant has no {unknown[0]!r}; it has {', '.join(sorted(plant.equipment))}"
+        )
+    below = frozenset().union(*(plant.below(e) for e in asked))
+    return [machine.id for machine in plant.machines() if machine.id in below]
+
+
+def choices(name: str, asked: Sequence[str], allowed: Sequence[str]) -> list[str]:
+    """Values separated by commas, each one of `allowed`.
+
+    Raises:
+        Refused: one that is not.
+    """
+    values = [part for text in asked for part in text.split(",") if part]
+    for value in values:
+        if value not in allowed:
+            raise Refused(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+    return values
+
+
+def mapping(name: str, text: str | None) -> dict[str, str]:
+    """A JSON object of texts.
+
+    Raises:
+        Refused: it is none.
+    """
+    if not text:
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise Refused(f'{name}: write a JSON object of texts, like {{"quantity": "Qty"}}')
+    return value

@@ -1,0 +1,427 @@
+"""A small plant with two days of history, held in memory, for the tests of the board and its API."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from itertools import cycle
+from time import monotonic
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from analytics.ledger import ledger
+from analytics.summary import summarise
+from dashboards.ports import Refused
+from dashboards.view import AlertView, BoardSnapshot, KpiView, LineView, MachineView, OrderView, ShiftView
+from plant.frames import INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window
+from plant.model import (
+    Equipment,
+    EquipmentLevel,
+    IdealCycle,
+    Material,
+    Plant,
+    Reason,
+    Role,
+    Shift,
+    Signal,
+    Site,
+    User,
+    WorkCalendar,
+)
+from plant.states import BUSY_CATEGORIES
+
+START = datetime(2026, 3, 4, 9, 3, tzinfo=UTC)
+"""When the board is first looked at: 10:03 in Berlin, four hours into the early shift."""
+HISTORY = START - timedelta(hours=36)
+LINES = {
+    "bottling": ("Bottling", ["rinser", "filler", "capper", "labeller", "packer", "palletiser"], 2),
+    "machining": ("Machining", ["cnc-1", "cnc-2"], 45),
+    "pressing": ("Pressing", ["press-1"], 4),
+}
+ABOUT = {
+    "rinser": "Krones",
+    "filler": "KHS",
+    "capper": "Alcoa",
+    "cnc-1": "Lathe",
+    "cnc-2": "Mill",
+    "press-1": "Schuler",
+}
+PRESENT = {  # what each machine does now: state, reason, for how long
+    "filler": ("down", None, 6),
+    "capper": ("starved", None, 5),
+    "labeller": ("setup", None, 14),
+    "palletiser": ("planned_stop", None, 20),
+    "cnc-2": ("down", "tool", 31),
+    "press-1": ("maintenance", None, 47),
+}
+STOPS = (
+    ("down", "jam", 4),
+    ("down", "tool", 9),
+    ("starved", None, 3),
+    ("setup", None, 12),
+    ("down", None, 6),
+    ("down", "jam", 1),
+)
+
+
+def _plant() -> Plant:
+    equipment = {"hall": Equipment(id="hall", name="Hall 1", level=EquipmentLevel.AREA)}
+    signals, cycles = {}, []
+    for line, (name, machines, seconds) in LINES.items():
+        equipment[line] = Equipment(id=line, name=name, level=EquipmentLevel.PRODUCTION_LINE, parent="hall")
+        for machine in machines:
+            equipment[machine] = Equipment(
+                id=machine,
+                name=machine.upper() if "-" in machine else machine.title(),
+                level=EquipmentLevel.WORK_UNIT,
+                parent=line,
+                description=ABOUT.get(machine, ""),
+                calendar="week",
+                micro_stop=timedelta(minutes=2),
+            )
+            for role in (Role.STATE, Role.GOOD, Role.REJECT):
+                signals[machine, role.value] = Signal(id=role.value, equipment=machine, role=role)
+            cycles.append(IdealCycle(equipment=machine, cycle=timedelta(seconds=seconds)))
+    hours = (("early", "Early", 6, 14), ("late", "Late", 14, 22), ("night", "Night", 22, 6))
+    shifts = tuple(Shift(id=i, name=n, start=time(a), end=time(b)) for i, n, a, b in hours)
+    reasons = (("jam", "Feeder jam"), ("tool", "Tool breakage"), ("temperature", "Temperature low"))
+    users = (("ana", "Ana Silva"), ("jan", "Jan Novák"))
+    return Plant(
+        site=Site(id="demo", name="Demo plant", zone=ZoneInfo("Europe/Berlin")),
+        equipment=equipment,
+        signals=signals,
+        materials={"p40": Material(id="p40", name="Pump P40", ideal_cycles=tuple(cycles))},
+        calendars={"week": WorkCalendar(id="week", shifts=shifts)},
+        reasons={i: Reason(id=i, name=n) for i, n in reasons},
+        users={i: User(id=i, name=n) for i, n in users},
+    )
+
+
+class MemoryBackend:
+    """A backend over frames: the real analytics, records in lists."""
+
+    def __init__(self) -> None:
+        self.plant = _plant()
+        self.revision = 0
+        self.silent: set[str] = set()
+        self.entries: list[dict[str, Any]] = []
+        self.imported: list[tuple[str, bytes, Mapping[str, str], str]] = []
+        self.events: dict[str, list[Mapping[str, str]]] = {}
+        self._began = monotonic()
+        until = START + timedelta(hours=4)
+        intervals, increments = [], []
+        seconds = {m: s for _, machines, s in LINES.values() for m in machines}
+        for number, machine in enumerate(seconds):
+            at, stops = HISTORY, cycle(STOPS[number % 6 :] + STOPS[: number % 6])
+            now_state = PRESENT.get(machine)
+            change = START - timedelta(minutes=now_state[2] if now_state else 0)
+            while at < change:
+                for state, reason, minutes in (("running", None, 50 + 17 * number), next(stops)):
+                    end = min(at + timedelta(minutes=minutes), change)
+                    if at < end:
+                        intervals.append((machine, at, end, state, state, reason))
+                        if state == "running":
+                            parts = int((end - at).total_seconds() / seconds[machine] * (0.97 - number / 60))
+                            increments += [
+                                (machine, end, "good", parts, None),
+                                (machine, end, "reject", parts // 60, None),
+                            ]
+                    at = end
+            state, reason, _ = now_state or ("running", None, 0)
+            intervals.append((machine, change, until, state, state, reason))
+        self._intervals = pl.DataFrame(
+            [(m, a, b, raw, s, r) for m, a, b, raw, s, r in intervals], schema=dict(INTERVALS), orient="row"
+        )
+        self._increments = pl.DataFrame(increments, schema=dict(INCREMENTS), orient="row")
+        runs = [
+            (m, START - timedelta(hours=4), None, f"WO-{10420 + n}", "p40")
+            for n, m in enumerate(seconds)
+            if m != "palletiser"
+        ]
+        self._runs = pl.DataFrame(runs, schema=dict(ORDER_RUNS), orient="row")
+        self._orders: dict[str, OrderView] = {
+            order: self._order(order, m, n) for n, (m, _, _, order, _) in enumerate(runs)
+        }
+        late = self._order("WO-10440", "palletiser", 9)
+        self._orders["WO-10440"] = {**late, "state": "waiting", "good": 0, "start": None}
+        self._alerts: dict[str, AlertView] = {a["id"]: a for a in _alerts()}
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=monotonic() - self._began)
+
+    def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        rows = [(e["equipment"], e["start"], e["end"], e["reason"], e["user"], e["at"]) for e in self.entries]
+        recodes = pl.DataFrame(rows, schema=dict(RECODES), orient="row")
+        clipped = Window(max(window.start, HISTORY), min(max(window.end, HISTORY), self.now()))
+        found = ledger(self._intervals, self._increments, self._runs, recodes, self.plant, clipped)
+        return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
+
+    def shifts(self, window: Window) -> list[ShiftView]:
+        found: list[ShiftView] = []
+        for day in range(-2, 2):
+            base = datetime(2026, 3, 4, 5, tzinfo=UTC) + timedelta(days=day)
+            for number, (shift, name) in enumerate(
+                (("early", "Early"), ("late", "Late"), ("night", "Night"))
+            ):
+                start = base + timedelta(hours=8 * number)
+                if start < window.end and start + timedelta(hours=8) > window.start:
+                    end = start + timedelta(hours=8)
+                    found.append(
+                        {"id": shift, "name": name, "start": start.isoformat(), "end": end.isoformat()}
+                    )
+        return found
+
+    def orders(self) -> list[OrderView]:
+        return list(self._orders.values())
+
+    def alerts(self, include_resolved: bool = False) -> list[AlertView]:
+        return [a for a in self._alerts.values() if include_resolved or a["state"] != "resolved"]
+
+    def alert_history(self, alert: str) -> list[Mapping[str, str]]:
+        raised = {
+            "at": self._find(alert)["raised"],
+            "event": "raised",
+            "detail": "down for longer than 5 min",
+            "user": "",
+        }
+        return [raised, *self.events.get(alert, [])]
+
+    def acknowledge(self, alert: str, user: str) -> None:
+        found = self._find(alert)
+        at = self.now().isoformat()
+        self._alerts[alert] = {
+            **found,
+            "state": "acknowledged",
+            "acknowledged": at,
+            "acknowledged_by": user,
+            "next_step": None,
+            "next_to": None,
+        }
+        self.events.setdefault(alert, []).append(
+            {"at": at, "event": "acknowledged", "detail": "", "user": user}
+        )
+
+    def recode(self, equipment: str, start: datetime, reason: str, user: str) -> None:
+        stop = self._intervals.filter((pl.col("equipment") == equipment) & (pl.col("start") == start))
+        if stop.is_empty():
+            raise Refused(f"start: {equipment} has no stop that began at {start.isoformat()}")
+        row = {
+            "equipment": equipment,
+            "start": start,
+            "end": stop["end"][0],
+            "reason": reason,
+            "user": user,
+            "at": self.now(),
+        }
+        self.entries.append(row)
+
+    def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
+        mine = [e for e in self.entries if e["equipment"] == equipment and e["start"] == start]
+        return [{"reason": e["reason"], "user": e["user"], "at": e["at"].isoformat()} for e in mine]
+
+    def start_order(self, order: str, user: str) -> None:
+        self._move(order, "waiting", "running")
+
+    def finish_order(self, order: str, user: str) -> None:
+        self._move(order, "running", "completed")
+
+    def import_orders(self, name: str, content: bytes, columns: Mapping[str, str], user: str) -> int:
+        rows = content.decode().splitlines()[1:]
+        bad = [
+            f"row {n}: quantity is not a number: {row}"
+            for n, row in enumerate(rows, 2)
+            if not row.split(",")[-1].isdigit()
+        ]
+        if bad:
+            raise Refused("\n".join(bad))
+        self.imported.append((name, content, columns, user))
+        return len(rows)
+
+    def health(self) -> Mapping[str, object]:
+        return {"ok": True, "parts": {"historian": {"ok": True, "detail": "in memory"}}}
+
+    def snapshot(self) -> BoardSnapshot:
+        now = self.now()
+        shift = self.shifts(Window(now, now + timedelta(microseconds=1)))[0]
+        began, ends = datetime.fromisoformat(shift["start"]), datetime.fromisoformat(shift["end"])
+        share = (now - began) / (ends - began)
+        rows = self.ledger(Window(began, now))
+        by_machine = {r["equipment"]: r for r in summarise(rows, ["equipment"], self.plant).to_dicts()}
+        by_line = {r["line"]: r for r in summarise(rows, ["line"], self.plant).to_dicts()}
+        whole = summarise(rows, [], self.plant).to_dicts()[0]
+        recent = self.ledger(Window(now - timedelta(hours=2), now))
+        orders = {o["equipment"]: o for o in self._orders.values() if o["state"] == "running"}
+        machines, lines = [], []
+        for line, (name, ids, seconds) in LINES.items():
+            target = int(8 * 3600 / seconds * 0.9)
+            for machine in ids:
+                last = self._intervals.filter(pl.col("equipment") == machine).row(-1, named=True)
+                reason = next(
+                    (e["reason"] for e in reversed(self.entries) if e["start"] == last["start"]),
+                    last["reason"],
+                )
+                silent = machine in self.silent
+                strip = (
+                    recent.filter(pl.col("equipment") == machine)
+                    .select("start", "end", "category")
+                    .iter_rows()
+                )
+                sums = by_machine[machine]
+                view: MachineView = {
+                    "id": machine,
+                    "name": self.plant.equipment[machine].name,
+                    "description": ABOUT.get(machine, ""),
+                    "line": line,
+                    "state": "no_data" if silent else last["state"],
+                    "since": last["start"].isoformat(),
+                    "reason": self.plant.reasons[reason].name if reason else None,
+                    "cause": "Starved by Filler" if machine == "capper" else None,
+                    "stop_start": last["start"].isoformat()
+                    if last["state"] == "down" and not reason
+                    else None,
+                    "last_sample": (now - timedelta(seconds=42 if silent else 1)).isoformat(),
+                    "kpi": _kpi(sums),
+                    "good": sums["good"],
+                    "reject": sums["reject"],
+                    "target": target,
+                    "expected": int(target * share),
+                    "order": orders.get(machine),
+                    "strip": [(a.isoformat(), b.isoformat(), c) for a, b, c in strip],
+                    "alerts": sum(a["equipment"] == machine for a in self.alerts()),
+                }
+                machines.append(view)
+            row: LineView = {
+                "id": line,
+                "name": name,
+                "material": "Pump P40",
+                "kpi": _kpi(by_line[line]),
+                "good": by_machine[ids[-1]]["good"],
+                "target": target,
+                "machines": ids,
+            }
+            lines.append(row)
+        down = rows.filter(pl.col("category") == "unplanned_downtime")
+        top = down.group_by("reason").agg(s=pl.col("duration").sum() / 1e6, n=pl.col("stop_start").n_unique())
+        top = top.drop_nulls("reason").sort("s", descending=True)
+        self.revision += 1
+        return {
+            "revision": self.revision,
+            "time": now.isoformat(),
+            "site": {"id": "demo", "name": "Demo plant", "zone": "Europe/Berlin"},
+            "shift": shift,
+            "kpi": _kpi(whole),
+            "target_oee": 0.85,
+            "convention": "nakajima",
+            "good": sum(r["good"] for r in lines),
+            "target": sum(r["target"] or 0 for r in lines),
+            "expected": int(sum(r["target"] or 0 for r in lines) * share),
+            "forecast": int(sum(r["good"] for r in lines) / share),
+            "downtime": down["duration"].sum() / 1e6,
+            "planned": rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]))[
+                "duration"
+            ].sum()
+            / 1e6,
+            "top": [
+                {
+                    "reason": r["reason"],
+                    "name": self.plant.reasons[r["reason"]].name,
+                    "seconds": r["s"],
+                    "count": r["n"],
+                }
+                for r in top.to_dicts()
+            ],
+            "stops": down["stop_start"].n_unique(),
+            "uncoded": down.filter(pl.col("reason").is_null())["stop_start"].n_unique(),
+            "uncoded_share": 0.061,
+            "lines": lines,
+            "machines": machines,
+            "alerts": self.alerts(),
+        }
+
+    def _find(self, alert: str) -> AlertView:
+        if alert not in self._alerts:
+            raise Refused(f"alert: there is no alert {alert!r}")
+        return self._alerts[alert]
+
+    def _move(self, order: str, old: str, new: str) -> None:
+        found = self._orders.get(order)
+        if found is None or found["state"] != old:
+            raise Refused(f"order: {order!r} is not {old}")
+        self._orders[order] = {**found, "state": new}
+
+    def _order(self, order: str, machine: str, number: int) -> OrderView:
+        slack = (-720.0, 1500.0, 30.0)[number % 3]
+        due = START + timedelta(hours=3)
+        return {
+            "id": order,
+            "material": "p40",
+            "material_name": "Pump P40",
+            "equipment": machine,
+            "state": "running",
+            "quantity": 9000,
+            "good": 5200 - 310 * number,
+            "reject": 12,
+            "start": (START - timedelta(hours=4)).isoformat(),
+            "end": None,
+            "due": due.isoformat(),
+            "finish_present": (due - timedelta(seconds=slack)).isoformat(),
+            "finish_ideal": (due - timedelta(minutes=50)).isoformat(),
+            "slack": slack,
+            "expected": 4800,
+            "priority": 1,
+        }
+
+
+def _kpi(row: Mapping[str, Any]) -> KpiView:
+    return {
+        "oee": row["oee"],
+        "availability": row["availability"],
+        "performance": row["performance"],
+        "quality": row["quality"],
+        "coverage": row["coverage"],
+    }
+
+
+def _alerts() -> list[AlertView]:
+    def alert(number: int, machine: str, title: str, state: str, severity: str, minutes: int) -> AlertView:
+        acknowledged = state == "acknowledged"
+        return {
+            "id": f"a{number}",
+            "rule": "long-stop",
+            "title": title,
+            "equipment": machine,
+            "equipment_name": machine.upper() if "-" in machine else machine.title(),
+            "state": state,
+            "severity": severity,
+            "raised": (START - timedelta(minutes=minutes)).isoformat(),
+            "acknowledged": (START - timedelta(minutes=minutes - 1)).isoformat() if acknowledged else None,
+            "acknowledged_by": "ana" if acknowledged else None,
+            "resolved": START.isoformat() if state == "resolved" else None,
+            "reason": None,
+            "order": "WO-10421" if machine == "filler" else None,
+            "slack": -720.0 if machine == "filler" else None,
+            "steps_done": 1,
+            "next_step": None if acknowledged else (START + timedelta(minutes=9)).isoformat(),
+            "next_to": None if acknowledged else "Jan Novák",
+        }
+
+    return [
+        alert(1, "filler", "Stopped without a reason for longer than 5 min", "unacknowledged", "high", 6),
+        alert(2, "cnc-2", "Tool breakage", "acknowledged", "high", 31),
+        alert(3, "labeller", "Changeover 4 min over standard", "unacknowledged", "medium", 3),
+        alert(4, "press-1", "Maintenance due to finish in 20 min", "acknowledged", "low", 40),
+        alert(5, "packer", "Stopped for longer than 5 min", "resolved", "high", 200),
+    ]
+
+
+@pytest.fixture
+def board_backend() -> MemoryBackend:
+    """A fresh plant in memory."""
+    return MemoryBackend()
+
+
+@pytest.fixture(scope="session")
+def make_board_backend() -> Callable[[], MemoryBackend]:
+    """The maker of it, for fixtures that live longer than a test."""
+    return MemoryBackend
