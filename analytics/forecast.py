@@ -1,0 +1,206 @@
+"""Will it be made in time: order finish at the present and at the ideal rate, and output to the shift's end.
+
+Rates are parts per known planned busy second, so breaks, nights and lost data neither slow nor speed them;
+finish times run on planned time only.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from analytics.attributes import ideal_cycles
+from plant.calendar import SHIFT, segments, shift_instances
+from plant.frames import Window
+from plant.model import Plant
+from plant.states import BUSY_CATEGORIES, TimeCategory
+
+RATE_OVER = timedelta(minutes=30)
+"""Planned time the present rate looks back over."""
+
+HORIZON = timedelta(days=60)
+"""No finish is forecast beyond it."""
+
+_RESOLUTION = timedelta(minutes=5)
+_SECOND = timedelta(seconds=1)
+_KNOWN = [c.value for c in BUSY_CATEGORIES if c is not TimeCategory.UNKNOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderForecast:
+    """When an order will be done; a field is None where it cannot be said."""
+
+    rate: float | None
+    """Good parts per planned second at present."""
+    finish_present: datetime | None
+    finish_ideal: datetime | None
+    slack: timedelta | None
+    """From finish_present to due; negative: late."""
+    expected: int | None
+    """What should have been made by now to be on time, spread evenly over planned time from start to due."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftForecast:
+    """A machine's output against its shift (the local day where it has no calendar)."""
+
+    shift: str | None
+    start: datetime
+    end: datetime
+    good: int
+    target: int | None
+    """Parts at the ideal cycle over the planned time of the whole shift."""
+    expected: int | None
+    """Of that, due by now."""
+    forecast: int | None
+    """Good parts at the shift's end at the present rate."""
+
+
+def edges(now: datetime) -> list[datetime]:
+    """Instants to cut a ledger at so that the present rate is of `RATE_OVER` to 5 minutes."""
+    return [now - step * _RESOLUTION for step in range(1, 2 * (RATE_OVER // _RESOLUTION) + 1)]
+
+
+def present_rate(
+    ledger: pl.DataFrame, equipment: str, order: str | None = None, over: timedelta = RATE_OVER
+) -> float | None:
+    """Good parts per second of the last `over` of known planned time in the ledger (of that order, if given).
+
+    Looks back by whole rows: pass a ledger made with `edges(now)`. None where there is no such time.
+    """
+    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_KNOWN))
+    if order is not None:
+        rows = rows.filter(pl.col("order") == order)
+    newer = pl.col("duration").cum_sum(reverse=True) - pl.col("duration")
+    rows = rows.sort("start").filter(newer < over // timedelta(microseconds=1))
+    good, duration = rows.select(pl.col("good").sum(), pl.col("duration").sum()).row(0)
+    return good * 1e6 / duration if duration else None
+
+
+def planned_between(plant: Plant, equipment: str, start: datetime, end: datetime) -> timedelta:
+    """Shift time less breaks of a machine's calendar between two instants."""
+    if end <= start:
+        return timedelta()
+    spans = _planned(plant, equipment, Window(start, end))
+    return spans.select((pl.col("end") - pl.col("start")).sum()).item() or timedelta()
+
+
+def after_planned(plant: Plant, equipment: str, start: datetime, needed: timedelta) -> datetime | None:
+    """When that much planned time will have passed since `start`; None beyond `HORIZON`."""
+    if needed <= timedelta():
+        return start
+    if needed > HORIZON:
+        return None
+    for begin, end in (
+        _planned(plant, equipment, Window(start, start + HORIZON)).select("start", "end").iter_rows()
+    ):
+        if needed <= end - begin:
+            return begin.astimezone(UTC) + needed
+        needed -= end - begin
+    return None
+
+
+def cycle_at(plant: Plant, equipment: str, material: str | None, now: datetime) -> timedelta | None:
+    """The ideal cycle of a material on a machine, as of that time."""
+    if material is None or material not in plant.materials:
+        return None
+    found = [
+        c
+        for c in plant.materials[material].ideal_cycles
+        if c.equipment == equipment and (c.valid_from is None or c.valid_from <= now)
+    ]
+    oldest = datetime(1, 1, 1, tzinfo=UTC)
+    return max(found, key=lambda c: c.valid_from or oldest).cycle if found else None
+
+
+def forecast_order(
+    ledger: pl.DataFrame,
+    plant: Plant,
+    now: datetime,
+    *,
+    equipment: str,
+    order: str,
+    material: str | None,
+    quantity: int,
+    good: int,
+    start: datetime | None = None,
+    due: datetime | None = None,
+) -> OrderForecast:
+    """The forecast of an order running on a machine. `ledger`: its recent rows, see `present_rate`; `good`: made so
+    far; `start`: when it began (without it there is nothing expected)."""
+    left = max(quantity - good, 0)
+    rate = present_rate(ledger, equipment, order)
+    cycle = cycle_at(plant, equipment, material, now)
+    present = ideal = None
+    if left == 0:
+        present = ideal = now
+    else:
+        if rate:
+            present = after_planned(plant, equipment, now, min(left / rate, HORIZON / _SECOND + 1) * _SECOND)
+        if cycle:
+            ideal = after_planned(plant, equipment, now, left * cycle)
+    expected = None
+    if start is not None and due is not None:
+        whole = planned_between(plant, equipment, start, due)
+        if whole:
+            expected = min(quantity, int(quantity * (planned_between(plant, equipment, start, now) / whole)))
+    slack = due - present if due is not None and present is not None else None
+    return OrderForecast(rate, present, ideal, slack, expected)
+
+
+def forecast_shift(ledger: pl.DataFrame, plant: Plant, now: datetime, equipment: str) -> ShiftForecast | None:
+    """Output, target and forecast of the shift a machine is in; None outside shifts.
+
+    `ledger`: the machine's rows from the shift's start to now, see `present_rate`. Planned time without an order is
+    rated with the material before it, or else the one after.
+    """
+    found = shift_at(plant, equipment, now)
+    if found is None:
+        return None
+    shift, start, end = found
+    rows = ledger.filter(
+        pl.col("equipment") == equipment, pl.col("start") >= start, pl.col("start") < now
+    ).sort("start")
+    busy = rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]))
+    cycles = ideal_cycles(plant).select("equipment", "material", "cycle", since="start").sort("since")
+    rated = (
+        busy.with_columns(pl.col("material").forward_fill().backward_fill())
+        .join_asof(
+            cycles, left_on="start", right_on="since", by=["equipment", "material"], check_sortedness=False
+        )
+        .select(parts=pl.col("duration") / pl.col("cycle"), cycle="cycle")
+    )
+    good = rows["good"].sum()
+    left = planned_between(plant, equipment, now, end)
+    current = rated["cycle"].drop_nulls()
+    expected = rated["parts"].sum() if len(current) else None
+    target = None if expected is None else expected + left / timedelta(microseconds=1) / current[-1]
+    rate = present_rate(rows, equipment)
+    return ShiftForecast(
+        shift=shift,
+        start=start,
+        end=end,
+        good=good,
+        target=None if target is None else int(target),
+        expected=None if expected is None else int(expected),
+        forecast=None if rate is None else good + int(rate * (left / _SECOND)),
+    )
+
+
+def shift_at(plant: Plant, equipment: str, now: datetime) -> tuple[str | None, datetime, datetime] | None:
+    """Shift id, start and end of the shift a machine is in; the local day, without id, where it has no calendar."""
+    name = plant.equipment[equipment].calendar
+    if name is None:
+        midnight = now.astimezone(plant.site.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        following = (midnight + timedelta(days=1, hours=12)).replace(hour=0)
+        return None, midnight.astimezone(UTC), following.astimezone(UTC)
+    window = Window(now, now + timedelta(microseconds=1))
+    for instance in shift_instances(plant.calendars[name], plant.site.zone, window):
+        return instance.shift.id, instance.start, instance.end
+    return None
+
+
+def _planned(plant: Plant, equipment: str, window: Window) -> pl.DataFrame:
+    name = plant.equipment[equipment].calendar
+    spans = segments(plant.calendars[name] if name else None, plant.site.zone, window)
+    return spans.filter(pl.col("kind") == SHIFT)
