@@ -23,7 +23,7 @@ ADVICE = (
     (("Read-only file system", "Permission denied"), f"{VENV} cannot be written: give this user the folder"),
     (
         ("DO NOT MATCH THE HASHES", "Hashes are required", "In --require-hashes mode"),
-        "requirements.txt does not match the packages: fetch it again from the repository, or run `make lock`",
+        "requirements.txt does not fit the packages: fetch it again from the repository, or run `make lock`",
     ),
     (
         (
