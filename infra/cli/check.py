@@ -63,7 +63,7 @@ def _print_summary(console: Console, plant: Plant) -> None:
         if isinstance(count, int):
             note = notes.get(name)
             console.print(
-                f"  {count:>5}  {name.replace('_', ' ')}{f' ({note})' if note else ''}", markup=False
+                f"  {name.replace('_', ' '):<12} {count}{f' ({note})' if note else ''}", markup=False
             )
 
 
