@@ -91,11 +91,11 @@ def after_planned(plant: Plant, equipment: str, start: datetime, needed: timedel
         return start
     if needed > HORIZON:
         return None
-    for begin, end in (
-        _planned(plant, equipment, Window(start, start + HORIZON)).select("start", "end").iter_rows()
-    ):
+    spans = _planned(plant, equipment, Window(start, start + HORIZON))
+    for begin, end in spans.select("start", "end").iter_rows():
         if needed <= end - begin:
-            return begin.astimezone(UTC) + needed
+            finish: datetime = begin + needed
+            return finish
         needed -= end - begin
     return None
 
@@ -126,8 +126,8 @@ def forecast_order(
     start: datetime | None = None,
     due: datetime | None = None,
 ) -> OrderForecast:
-    """The forecast of an order running on a machine. `ledger`: its recent rows, see `present_rate`; `good`: made so
-    far; `start`: when it began (without it there is nothing expected)."""
+    """The forecast of an order running on a machine. `ledger`: its recent rows, see `present_rate`;
+    `good`: made so far; `start`: when it began (without it nothing is expected)."""
     left = max(quantity - good, 0)
     rate = present_rate(ledger, equipment, order)
     cycle = cycle_at(plant, equipment, material, now)
@@ -151,8 +151,8 @@ def forecast_order(
 def forecast_shift(ledger: pl.DataFrame, plant: Plant, now: datetime, equipment: str) -> ShiftForecast | None:
     """Output, target and forecast of the shift a machine is in; None outside shifts.
 
-    `ledger`: the machine's rows from the shift's start to now, see `present_rate`. Planned time without an order is
-    rated with the material before it, or else the one after.
+    `ledger`: the machine's rows from the shift's start to now, see `present_rate`. Planned time without an
+    order is rated with the material before it, or else the one after.
     """
     found = shift_at(plant, equipment, now)
     if found is None:
@@ -170,7 +170,7 @@ def forecast_shift(ledger: pl.DataFrame, plant: Plant, now: datetime, equipment:
         )
         .select(parts=pl.col("duration") / pl.col("cycle"), cycle="cycle")
     )
-    good = rows["good"].sum()
+    good = int(rows["good"].sum())
     left = planned_between(plant, equipment, now, end)
     current = rated["cycle"].drop_nulls()
     expected = rated["parts"].sum() if len(current) else None
@@ -188,7 +188,7 @@ def forecast_shift(ledger: pl.DataFrame, plant: Plant, now: datetime, equipment:
 
 
 def shift_at(plant: Plant, equipment: str, now: datetime) -> tuple[str | None, datetime, datetime] | None:
-    """Shift id, start and end of the shift a machine is in; the local day, without id, where it has no calendar."""
+    """Id, start and end of the shift a machine is in; the local day, without id, if it has no calendar."""
     name = plant.equipment[equipment].calendar
     if name is None:
         midnight = now.astimezone(plant.site.zone).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -34,8 +34,9 @@ def pareto(
 
 
 def stops(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Stops, one row per stop and reason: equipment, line, stop_start, start, end, duration (microseconds, of
-    the rows shown), state, raw, reason, category (where most of its time is booked), order, material. Sorted by start.
+    """Stops, one row per stop and reason, sorted by start: equipment, line, stop_start, start, end, duration
+    (microseconds, of the rows shown), state, raw, reason, category (where most of its time is booked), order,
+    material.
 
     Time outside the shifts is left out.
     """
