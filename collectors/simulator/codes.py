@@ -127,9 +127,9 @@ MODBUS_ADDRESSES: Mapping[str, str] = {
     "state": "holding:0:uint16",
     "good": "holding:1:uint32",
     "reject": "holding:3:uint16",
-    "order": "holding:4:string16",
+    "order": "holding:4:string<32>",
     "force": "holding:20:float32",
     "clock": "holding:22:uint64",
 }
-"""Registers of the press, big endian (ABCD). `order` is 16 registers of ASCII, zero padded;
+"""Registers of the press, big endian (ABCD). `order` is 32 bytes of ASCII, zero padded;
 `clock` is the device's time of the values in milliseconds since 1970-01-01 UTC."""

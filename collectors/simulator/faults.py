@@ -54,7 +54,10 @@ class StopProcess:
 
 @dataclass(frozen=True, slots=True)
 class ForcedStop:
-    """A stop for certain: `equipment` shows `state` in [at, at + duration), whatever else is due."""
+    """A stop for certain: `equipment` shows `state` in [at, at + duration), whatever else is due.
+
+    Where two of one machine overlap, the one that begins first is shown to its end.
+    """
 
     equipment: str
     at: datetime
@@ -76,7 +79,7 @@ class ForcedStop:
 
 
 def demo_script(at: datetime, duration: timedelta = timedelta(minutes=75)) -> tuple[ForcedStop, ...]:
-    """One breakdown of the press from `at` on (hydraulic pressure), long enough to make its order late."""
+    """A breakdown of the press from `at` on (hydraulic pressure), long enough to make its order late."""
     return (ForcedStop(PRESS, at, 922, duration),)
 
 

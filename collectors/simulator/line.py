@@ -12,7 +12,7 @@ from collectors.simulator.truth import Truth
 CAPACITIES = (180, 90, 240, 300, 360)
 """Bottles the conveyor after each station holds."""
 
-_SCRAP_PER_MILLE = 14
+_SCRAP_PER_MILLE = 20
 """More bottles than ordered are fed, for the rejects of all stations to come."""
 
 _REGULATED = 1_250

@@ -69,13 +69,14 @@ _PLANS = (
 _PLANNED_SETUP = timedelta(minutes=8)
 
 
-def demo_orders(start: datetime, hours: float = 24) -> list[dict[str, object]]:
+def demo_orders(start: datetime, hours: float = 36) -> list[dict[str, object]]:
     """Orders that keep every machine of the demo busy for `hours` from `start`; columns as in COLUMNS.
 
     Due times leave a little room over the planned time, some too little: those orders end late.
+    More hours add orders at the end of each machine's, the others stay the same.
     """
     orders: list[Order] = []
-    for plan in _PLANS:
+    for series, plan in enumerate(_PLANS, 1):
         begin, turn = start, 0
         while begin < start + timedelta(hours=hours):
             material, quantity, allowance = plan.runs[turn % len(plan.runs)]
@@ -83,7 +84,7 @@ def demo_orders(start: datetime, hours: float = 24) -> list[dict[str, object]]:
             planned = _PLANNED_SETUP + quantity * cycle * plan.reserve
             orders.append(
                 Order(
-                    id=f"PO-{1001 + len(orders)}",
+                    id=f"PO-{1000 * series + turn + 1}",
                     material=material,
                     equipment=plan.equipment,
                     quantity=quantity,

@@ -46,6 +46,9 @@ def test_orders_survive_csv_and_cover_the_hours_asked_for() -> None:
     assert parse_orders(load_orders(file)) == parse_orders(rows)
     assert file.getvalue().splitlines()[0] == ",".join(COLUMNS)
     assert len({row["id"] for row in rows}) == len(rows)
+    longer = demo_orders(START, hours=20)
+    assert len(longer) > len(rows)
+    assert all(row in longer for row in rows)
     for machine in ("filler", "cnc-1", "press-1"):
         queue = programme(parse_orders(rows), machine)
         assert len(queue) >= 4
