@@ -67,7 +67,8 @@ class ShiftClosures:
             closed_at=closed_at,
             figures=dict(figures),
         )
-        return self._connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+        closed = statement.on_conflict_do_nothing().returning(shift_closures.c.shift)
+        return self._connection.execute(closed).first() is not None
 
     def get(self, equipment: str, shift: str, shift_start: datetime) -> ShiftClosure | None:
         """None: not closed yet."""

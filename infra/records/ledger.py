@@ -1,13 +1,14 @@
 """The ledger (`plant.frames.LEDGER`): derived rows, replaced window by window."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 from sqlalchemy import Connection, delete, func, select
 
 from infra.records.frames import fetch, select_frame, store
 from infra.records.pipeline_tables import ledger
-from plant.frames import LEDGER, Window
+from plant.frames import LEDGER, Window, empty
 
 
 class LedgerRows:
@@ -44,22 +45,22 @@ class LedgerRows:
 
     def widened(self, equipment: str, window: Window) -> Window:
         """The smallest window around this one that cuts no stored row of the machine."""
-        crossing = [
-            select(func.min(ledger.c.start), func.max(ledger.c.end)).where(
-                ledger.c.equipment == equipment, ledger.c.start < edge, ledger.c.end > edge
-            )
-            for edge in (window.start, window.end)
-        ]
-        start = self._connection.execute(crossing[0]).one()[0]
-        end = self._connection.execute(crossing[1]).one()[1]
-        return Window(start or window.start, end or window.end)
+        start = self._row_over(equipment, window.start)
+        end = self._row_over(equipment, window.end)
+        return Window(start.start if start else window.start, end.end if end else window.end)
 
     def touching(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Whole rows that overlap the window, sorted by equipment and start."""
-        query = select_frame(ledger, LEDGER).where(ledger.c.start < window.end, ledger.c.end > window.start)
-        if equipment is not None:
-            query = query.where(ledger.c.equipment.in_(equipment))
-        return fetch(self._connection, query.order_by(ledger.c.equipment, ledger.c.start), LEDGER)
+        pieces = [empty(LEDGER)]
+        for machine in self._machines() if equipment is None else sorted(set(equipment)):
+            over = self._row_over(machine, window.start)
+            query = select_frame(ledger, LEDGER).where(
+                ledger.c.equipment == machine,
+                ledger.c.start >= (over.start if over else window.start),
+                ledger.c.start < window.end,
+            )
+            pieces.append(fetch(self._connection, query.order_by(ledger.c.start), LEDGER))
+        return pl.concat(pieces)
 
     def of_orders(self, orders: Sequence[str]) -> pl.DataFrame:
         """All rows booked to those orders: what `execution.progress.progress` wants."""
@@ -70,3 +71,22 @@ class LedgerRows:
         """From the first row's start to the last row's end; None when there are no rows."""
         start, end = self._connection.execute(select(func.min(ledger.c.start), func.max(ledger.c.end))).one()
         return None if start is None else Window(start, end)
+
+    def _row_over(self, equipment: str, edge: datetime) -> Window | None:
+        """The row of a machine that begins before that instant and ends after it: one index probe, as
+        rows of a machine do not overlap."""
+        query = select(ledger.c.start, ledger.c.end).where(
+            ledger.c.equipment == equipment, ledger.c.start < edge
+        )
+        row = self._connection.execute(query.order_by(ledger.c.start.desc()).limit(1)).one_or_none()
+        return Window(row.start, row.end) if row is not None and row.end > edge else None
+
+    def _machines(self) -> list[str]:
+        """Who has rows, by one index probe each."""
+        found: list[str] = []
+        query = select(func.min(ledger.c.equipment))
+        machine = self._connection.execute(query).scalar()
+        while machine is not None:
+            found.append(machine)
+            machine = self._connection.execute(query.where(ledger.c.equipment > machine)).scalar()
+        return found
