@@ -54,7 +54,7 @@ class MachineView(TypedDict):
     kpi: KpiView
     good: int
     reject: int
-    target: int | None  # parts this shift at the ideal rate over planned time
+    target: int | None  # good parts of the whole shift at the target OEE
     expected: int | None  # of that, due by now
     order: OrderView | None
     strip: list[tuple[str, str, str]]  # (start, end, category) for the last two hours

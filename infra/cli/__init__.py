@@ -18,7 +18,9 @@ app = typer.Typer(
 PlantPath = Annotated[Path, typer.Argument(metavar="PLANT.toml", help="The plant file.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder that holds history, records and spool.")]
 Port = Annotated[int, typer.Option("--port", help="Port of the board and the REST API.")]
-Host = Annotated[str, typer.Option("--host", help="Address to listen on; only loopback until there is sign-in.")]
+Host = Annotated[
+    str, typer.Option("--host", help="Address to listen on; only loopback until there is sign-in.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
@@ -55,9 +57,13 @@ def demo(
 @app.command()
 def derive(
     plant: Annotated[Path, typer.Option("--plant", help="The plant file.")],
-    samples: Annotated[list[Path] | None, typer.Argument(help="SHDR, CSV or Parquet; none: the historian.")] = None,
+    samples: Annotated[
+        list[Path] | None, typer.Argument(help="SHDR, CSV or Parquet; none: the historian.")
+    ] = None,
     orders: Annotated[Path | None, typer.Option(help="Orders, CSV or Excel.")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Start, ISO 8601; no zone: the plant's.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Start, ISO 8601; no zone: the plant's.")
+    ] = None,
     end: Annotated[str | None, typer.Option("--to", help="End (not included), ISO 8601.")] = None,
     by: Annotated[
         str, typer.Option(help="Any of equipment,line,shift,order,product,hour,day,reason,raw.")
@@ -103,7 +109,9 @@ def doctor(
 def collect(
     plant: PlantPath,
     data: Data,
-    options: Annotated[str, typer.Option(help="JSON: source id to options that override the plant file's.")] = "{}",
+    options: Annotated[
+        str, typer.Option(help="JSON: source id to options that override the plant file's.")
+    ] = "{}",
 ) -> None:
     """Run the plant's collectors (started by `up`)."""
     from infra.cli.collect import run
@@ -119,7 +127,9 @@ def plant_time(text: str, zone: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a time: write 2026-11-22T06:00 or 2026-11-22T05:00Z") from error
+        raise typer.BadParameter(
+            f"{text!r} is not a time: write 2026-11-22T06:00 or 2026-11-22T05:00Z"
+        ) from error
     return (time if time.tzinfo else time.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 

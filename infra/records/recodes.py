@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, or_
 
 from infra.records.frames import fetch, select_frame
 from infra.records.pipeline_tables import recodes
@@ -18,14 +18,21 @@ class Recodes:
         self._connection = connection
 
     def add(
-        self, equipment: str, start: datetime, end: datetime, reason: str, user: str, at: datetime
+        self,
+        equipment: str,
+        start: datetime,
+        end: datetime | None,
+        reason: str | None,
+        user: str,
+        at: datetime,
     ) -> None:
-        """Say what [start, end) of a machine was. The entry with the latest `at` wins.
+        """Say what [start, end) of a machine was; without an end it covers the stop it begins in, however long that
+        lasts. The entry with the latest `at` wins; one without a reason takes the earlier ones back.
 
         Raises:
             ValueError: the span is empty or runs backwards.
         """
-        if end <= start:
+        if end is not None and end <= start:
             raise ValueError(f"a re-coding of {equipment!r} must end after it starts: {start} to {end}")
         values = {
             "equipment": equipment,
@@ -40,7 +47,7 @@ class Recodes:
     def touching(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Entries that overlap the window (`plant.frames.RECODES`), in the order they were made."""
         query = select_frame(recodes, RECODES).where(
-            recodes.c.start < window.end, recodes.c.end > window.start
+            recodes.c.start < window.end, or_(recodes.c.end.is_(None), recodes.c.end > window.start)
         )
         if equipment is not None:
             query = query.where(recodes.c.equipment.in_(equipment))

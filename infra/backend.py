@@ -1,0 +1,131 @@
+"""What the pages and the REST API ask, answered from the live plant and the records."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from alerting.lifecycle import Outcome
+from dashboards.ports import Refused
+from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView
+from execution.dispatching import dispatch
+from execution.importing import ImportErrors, import_orders, read_order_rows
+from execution.orders import OrderAction, OrderError
+from infra.alertviews import alert_view
+from infra.records.audit import Audit
+from infra.records.orders import ExecutionStores
+from infra.records.recodes import Recodes
+from infra.runtime import Runtime
+from infra.shifts import shift_views
+from plant.frames import Window
+from plant.model import Plant
+from plant.states import MachineState
+
+LONGEST_STOP = timedelta(days=7)
+"""How far a stop may have begun before it is re-coded."""
+
+
+class PlantBackend:
+    """`dashboards.ports.Backend` over a running plant."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    @property
+    def plant(self) -> Plant:
+        return self._runtime.plant
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def snapshot(self) -> BoardSnapshot:
+        return self._runtime.snapshot()
+
+    def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        rows = self._runtime.ledger(window, self.now())
+        if equipment is None:
+            return rows
+        wanted = sorted(set().union(*(self.plant.below(e) for e in equipment if e in self.plant.equipment)))
+        return rows.filter(pl.col("equipment").is_in(wanted))
+
+    def shifts(self, window: Window) -> list[ShiftView]:
+        return shift_views(self.plant, window)
+
+    def orders(self) -> list[OrderView]:
+        return self._runtime.order_views()
+
+    def alerts(self, include_resolved: bool = False) -> list[AlertView]:
+        return [alert_view(alert) for alert in self._runtime.alerts.alerts(include_resolved)]
+
+    def alert_history(self, alert: str) -> list[Mapping[str, str]]:
+        return [
+            {"at": event.at.isoformat(), "event": event.event, "detail": event.detail, "user": event.user}
+            for event in self._runtime.alerts.history(alert)
+        ]
+
+    def acknowledge(self, alert: str, user: str) -> None:
+        if self._runtime.acknowledge(alert, user, self.now()) is Outcome.UNKNOWN_ALERT:
+            raise Refused("There is no such alert any more: reload the page.")
+
+    def recode(self, equipment: str, start: datetime, reason: str, user: str) -> None:
+        if reason and reason not in self.plant.reasons:
+            raise Refused(f"The plant file has no reason {reason!r}: choose one of its reasons.")
+        now = self.now()
+        stop = self._stop(equipment, start, now)
+        open_end = stop["end"] >= now - timedelta(seconds=5)
+        end = None if open_end else stop["end"]
+        with self._runtime.database.begin() as connection:
+            Recodes(connection).add(equipment, start, end, reason or None, user, now)
+            Audit(connection).add(
+                now, user, "stop.recode", f"{equipment} {start.isoformat()}", {"reason": reason}
+            )
+        self._runtime.restate(equipment, Window(start, stop["end"]), now)
+
+    def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
+        with self._runtime.database.read() as connection:
+            entries = Recodes(connection).touching(
+                Window(start, start + timedelta(microseconds=1)), [equipment]
+            )
+        return [
+            {"reason": row["reason"] or "", "user": row["user"], "at": row["at"].isoformat()}
+            for row in entries.filter(pl.col("start") == start).iter_rows(named=True)
+        ]
+
+    def start_order(self, order: str, user: str) -> None:
+        self._dispatch(order, OrderAction.START, user)
+
+    def finish_order(self, order: str, user: str) -> None:
+        self._dispatch(order, OrderAction.COMPLETE, user)
+
+    def import_orders(self, name: str, content: bytes, columns: Mapping[str, str], user: str) -> int:
+        try:
+            rows = read_order_rows(name, content, columns, self.plant, self.plant.site.zone)
+            with self._runtime.database.begin() as connection:
+                result = import_orders(ExecutionStores(connection), name, rows, user, self.now())
+        except ImportErrors as error:
+            raise Refused(str(error)) from error
+        return result.new + result.changed
+
+    def health(self) -> Mapping[str, object]:
+        return self._runtime.health()
+
+    def _dispatch(self, order: str, action: OrderAction, user: str) -> None:
+        try:
+            with self._runtime.database.begin() as connection:
+                dispatch(ExecutionStores(connection), self.plant, order, action, user, self.now())
+        except OrderError as error:
+            raise Refused(str(error)) from error
+
+    def _stop(self, equipment: str, start: datetime, now: datetime) -> Mapping[str, datetime]:
+        """Start and end of the stop of that machine which began then."""
+        if now - start > LONGEST_STOP:
+            raise Refused("That stop is more than a week old: it can no longer be re-coded here.")
+        rows = self._runtime.ledger(Window(start, now), now).filter(
+            pl.col("equipment") == equipment, pl.col("stop_start") == start
+        )
+        still = (MachineState.RUNNING.value, MachineState.UNKNOWN.value)
+        if rows.is_empty() or rows["state"][0] in still:
+            raise Refused(
+                f"{equipment} did not stop at {start.isoformat()}: reload the page, its stops have changed."
+            )
+        return {"start": start, "end": rows["end"].max()}  # type: ignore[dict-item]

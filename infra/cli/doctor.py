@@ -1,0 +1,163 @@
+"""`lineside doctor`: what is installed, configured and reachable, and what to do about the rest."""
+
+import importlib.metadata
+import json as jsonlib
+import os
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.table import Table
+
+from infra.folder import DataFolder
+from infra.plantfile import load
+from plant.model import Plant, Source
+from plant.parse import PlantErrors
+
+PACKAGES = (
+    "lineside",
+    "polars",
+    "dash",
+    "plotly",
+    "pandas",
+    "asyncua",
+    "pymodbus",
+    "influxdb-client",
+    "apscheduler",
+)
+DISK_LOW = 1 << 30
+"""Bytes free below which the historian will soon stop."""
+STALE = 15.0
+"""Seconds after which the collectors' status file says nobody writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+def run(path: Path | None, data: Path, port: int, json: bool) -> int:
+    """Print the findings; 1 when one is not well."""
+    findings = [*_installation(), *_clock(), *_data(data), _port(port)]
+    if path is not None:
+        findings += _plant(path)
+    if json:
+        print(jsonlib.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for finding in findings:
+            table.add_row("[green]ok[/]" if finding.ok else "[red]look[/]", finding.what, finding.detail)
+        Console().print(table)
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _installation() -> Iterator[Finding]:
+    yield Finding("python", True, platform.python_version())
+    for name in PACKAGES:
+        try:
+            yield Finding(name, True, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(name, False, "not installed: run `make setup`")
+
+
+def _clock() -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    zone = time.strftime("%Z")
+    synchronised = Path("/run/systemd/timesync/synchronized").exists()
+    yield Finding(
+        "clock",
+        True,
+        f"{now:%Y-%m-%d %H:%M:%S} UTC, zone of this machine {zone}"
+        + ("" if synchronised else "; no time service seen: have NTP keep it right"),
+    )
+
+
+def _data(data: Path) -> Iterator[Finding]:
+    folder = DataFolder(data)
+    if not folder.root.exists():
+        yield Finding("data folder", True, f"{data} does not exist yet; it is made by `lineside up`")
+        return
+    writable = os.access(folder.root, os.W_OK)
+    yield Finding(
+        "data folder", writable, str(data) if writable else f"{data} cannot be written: check its owner"
+    )
+    free = shutil.disk_usage(folder.root).free
+    yield Finding("disk", free > DISK_LOW, f"{free / (1 << 30):.1f} GiB free")
+    waiting = sum(1 for _ in folder.spool.rglob("*.arrow")) if folder.spool.exists() else 0
+    yield Finding(
+        "spool",
+        waiting < 1000,
+        f"{waiting} batches wait" + ("" if waiting < 1000 else ": is `lineside up` running?"),
+    )
+    damaged = sum(1 for _ in folder.spool.rglob("*.damaged")) if folder.spool.exists() else 0
+    if damaged:
+        yield Finding("spool files", False, f"{damaged} damaged and set aside in {folder.spool}")
+    refused = sum(1 for _ in folder.dead.glob("*.parquet")) if folder.dead.exists() else 0
+    yield Finding("refused samples", refused == 0, f"{refused} files in {folder.dead}" if refused else "none")
+    yield from _collectors(folder.collectors)
+
+
+def _collectors(path: Path) -> Iterator[Finding]:
+    if not path.exists():
+        return
+    age = time.time() - path.stat().st_mtime
+    if age > STALE:
+        yield Finding("collectors", False, f"last heard of {age:.0f} s ago: start them with `lineside up`")
+        return
+    for source, status in jsonlib.loads(path.read_text())["sources"].items():
+        yield Finding(f"source {source}", bool(status["connected"]), str(status["detail"]))
+
+
+def _port(port: int) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return Finding(f"port {port}", True, "in use: by a running Lineside, or start with --port")
+    return Finding(f"port {port}", True, "free")
+
+
+def _plant(path: Path) -> Iterator[Finding]:
+    try:
+        plant = load(path)
+    except PlantErrors as error:
+        yield Finding("plant file", False, f"{len(error.errors)} errors: see `lineside check {path}`")
+        return
+    yield Finding(
+        "plant file",
+        True,
+        f"{plant.site.name}: {len(plant.machines())} machines, {len(plant.signals)} signals",
+    )
+    for source in plant.sources.values():
+        yield _reachable(plant, source)
+
+
+def _reachable(plant: Plant, source: Source) -> Finding:
+    what = f"source {source.id} ({source.protocol})"
+    options = source.options
+    url = urlsplit(str(options["url"])) if "url" in options else None
+    host = url.hostname if url else options.get("host")
+    port = url.port if url else options.get("port")
+    if not host or not port:
+        return Finding(what, True, "nothing to connect to")
+    try:
+        socket.create_connection((str(host), int(str(port))), timeout=2).close()
+    except OSError as error:
+        return Finding(
+            what,
+            False,
+            f"{host}:{port} does not answer ({error.strerror or error}): is it on and its port open?",
+        )
+    return Finding(what, True, f"{host}:{port} answers")

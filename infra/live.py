@@ -1,0 +1,92 @@
+"""The plant as derived live. Recent time comes from the fold, older time from the historian, by the same functions."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from analytics.ledger import ledger
+from execution.orders import JobOrder
+from execution.running import machine_runs
+from infra.records.database import Database
+from infra.records.ledger import LedgerRows
+from infra.records.orders import OrderRuns, Orders
+from infra.records.recodes import Recodes
+from pipelines.derive import Facts, facts
+from pipelines.fold import Fold
+from pipelines.ports import Historian
+from plant.frames import Window
+from plant.model import DISCRETE_ROLES, Plant
+
+REMEMBERED = timedelta(hours=26)
+"""How far back the fold reaches: more than a day of shifts, so that the board never asks the historian."""
+AHEAD = timedelta(hours=1)
+"""Samples after a window that are read with it: they say how long its last stop was."""
+
+
+class Live:
+    """Facts and ledger of a running plant. Not thread-safe: its owner holds the lock."""
+
+    def __init__(self, plant: Plant, historian: Historian, database: Database, now: datetime) -> None:
+        self.plant = plant
+        self._historian, self._database = historian, database
+        self.since = now - REMEMBERED
+        self._fold = Fold(plant, self._history, self.since)
+        self._signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
+        for batch in historian.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
+            self.accept(batch)
+
+    def accept(self, samples: pl.DataFrame) -> pl.DataFrame:
+        """Take samples the historian has stored. Returns the spans (equipment, earliest, latest) of time that was
+        derived before and is different now."""
+        taken = self._fold.accept(samples)
+        return pl.concat([taken.restated, taken.forgotten])
+
+    def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
+        """`plant.frames.LEDGER` of the window, cut off at now."""
+        window = Window(min(window.start, now), min(window.end, now))
+        found = self._fold.facts(now) if window.start >= self.since else self._from_history(window, now)
+        with self._database.read() as connection:
+            booked = OrderRuns(connection).touching(window)
+            named = {order for order in found.runs["order"].unique() if order is not None}
+            orders = Orders(connection).find(named)
+            recodes = Recodes(connection).touching(window)
+        runs = machine_runs(self.plant, booked, found.runs, orders)
+        return ledger(found.intervals, found.increments, runs, recodes, self.plant, window, edges)
+
+    def reported_runs(self, now: datetime) -> pl.DataFrame:
+        """`plant.frames.ORDER_RUNS` as the machines' own order signals say."""
+        return self._fold.facts(now).runs
+
+    def restate(self, equipment: str, window: Window, now: datetime) -> None:
+        """Derive stored ledger rows of a machine again, where the window touches any."""
+        with self._database.begin() as connection:
+            rows = LedgerRows(connection)
+            stored = rows.span()
+            if stored is None or window.start >= stored.end:
+                return
+            wide = rows.widened(equipment, Window(window.start, min(window.end, stored.end)))
+        derived = self.ledger(wide, now).filter(pl.col("equipment") == equipment)
+        with self._database.begin() as connection:
+            LedgerRows(connection).replace(equipment, wide, derived)
+
+    def forget(self, now: datetime) -> None:
+        """Let go of what is older than REMEMBERED."""
+        self.since = max(self.since, now - REMEMBERED)
+        self._fold.forget(self.since)
+
+    def orders(self) -> list[JobOrder]:
+        """All orders."""
+        with self._database.read() as connection:
+            return Orders(connection).all()
+
+    def _history(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
+        return self._historian.read(window, equipment, self._signals)
+
+    def _from_history(self, window: Window, now: datetime) -> Facts:
+        """Facts around a window from stored samples; each series starts with the value it had before."""
+        before = self._historian.last(window.start)
+        stored = self._historian.read(
+            Window(window.start, min(window.end + AHEAD, now)), signals=self._signals
+        )
+        return facts(pl.concat([before, stored]), self.plant, min(window.end + AHEAD, now))

@@ -1,0 +1,104 @@
+"""Orders as people see them: progress from the ledger, forecast, and the state machines report."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import polars as pl
+
+from alerting.alert import OrderContext
+from analytics.forecast import OrderForecast, forecast_order
+from dashboards.view import OrderView
+from execution.orders import JobOrder, OrderState, dispatch_key
+from execution.progress import OrderProgress, progress
+from plant.model import Plant
+
+_NOTHING = OrderForecast(rate=None, finish_present=None, finish_ideal=None, slack=None, expected=None)
+
+
+class OrderBook:
+    """All orders at one instant."""
+
+    def __init__(self, plant: Plant, orders: Iterable[JobOrder], ledger: pl.DataFrame, now: datetime) -> None:
+        """`ledger`: rows (`plant.frames.LEDGER`) that hold all work on the orders, up to now."""
+        self._plant, self._now, self._ledger = plant, now, ledger
+        self._orders = sorted(orders, key=dispatch_key)
+        self._progress = progress(plant, ledger, self._orders)
+        last = ledger.filter(pl.col("order").is_not_null()).group_by("equipment").last()
+        newest = last.filter(pl.col("end") >= now)
+        self._running = dict(newest.select("equipment", "order").iter_rows())
+        self.views = [self._view(order) for order in self._orders]
+        self._by_id = {view["id"]: view for view in self.views}
+
+    def of_machines(self) -> dict[str, OrderView]:
+        """The order each machine works on now."""
+        return {m: self._by_id[order] for m, order in self._running.items() if order in self._by_id}
+
+    def contexts(self) -> Mapping[str, OrderContext]:
+        """The same for the alerts."""
+        return {
+            machine: OrderContext(
+                order=view["id"],
+                material=view["material_name"],
+                due=_time(view["due"]),
+                finish=_time(view["finish_present"]),
+                slack=view["slack"],
+            )
+            for machine, view in self.of_machines().items()
+        }
+
+    def _view(self, order: JobOrder) -> OrderView:
+        done = self._progress[order.id]
+        state = self._state(order, done)
+        material = self._plant.materials.get(order.material)
+        live = state == OrderState.RUNNING.value
+        finish = self._forecast(order, done) if live and done.counted_at else _NOTHING
+        slack = finish.slack
+        if slack is None and finish.finish_ideal and order.due:
+            slack = order.due - finish.finish_ideal  # it stands still: it will be at least that late
+        return OrderView(
+            id=order.id,
+            material=order.material,
+            material_name=material.name if material else order.material,
+            equipment=order.equipment,
+            state=state,
+            quantity=order.quantity,
+            good=done.good,
+            reject=done.reject,
+            start=done.start.isoformat() if done.start else None,
+            end=done.end.isoformat() if done.end and not live else None,
+            due=order.due.isoformat() if order.due else None,
+            finish_present=finish.finish_present.isoformat() if finish.finish_present else None,
+            finish_ideal=finish.finish_ideal.isoformat() if finish.finish_ideal else None,
+            slack=slack.total_seconds() if slack is not None else None,
+            expected=finish.expected,
+            priority=order.priority,
+        )
+
+    def _forecast(self, order: JobOrder, done: OrderProgress) -> OrderForecast:
+        """Of the machine whose counts are the order's output; of several, of the first."""
+        return forecast_order(
+            self._ledger,
+            self._plant,
+            self._now,
+            equipment=done.counted_at[0],
+            order=order.id,
+            material=order.material,
+            quantity=order.quantity,
+            good=done.good,
+            start=done.start,
+            due=order.due,
+        )
+
+    def _state(self, order: JobOrder, done: OrderProgress) -> str:
+        """What somebody booked; where nobody did, what the machines say."""
+        if order.state is not OrderState.WAITING:
+            return order.state.value
+        if order.id in self._running.values():
+            return OrderState.RUNNING.value
+        if done.start is None:
+            return OrderState.WAITING.value
+        return (OrderState.COMPLETED if done.good >= order.quantity else OrderState.HELD).value
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

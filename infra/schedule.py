@@ -1,0 +1,40 @@
+"""Periodic work, driven by APScheduler. Each job works from its own watermark to now, so a missed or repeated run
+changes nothing: correctness does not hang on the scheduler."""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from infra.closing import close_shifts
+from infra.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+KEEP = timedelta(days=400)
+"""How long samples are kept."""
+
+
+def scheduler(runtime: Runtime) -> BackgroundScheduler:
+    """The jobs of a running plant; start it, and shut it down before the runtime stops."""
+    made = BackgroundScheduler(
+        timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+    )
+    # (id, seconds, work): memory store, rebuilt at each start from this list.
+    jobs: list[tuple[str, int, Callable[[datetime], object]]] = [
+        ("shift-close", 30, lambda now: close_shifts(runtime, now)),
+        ("compaction", 600, lambda now: runtime.historian.compact()),
+        ("retention", 6 * 3600, lambda now: runtime.historian.expire(now - KEEP)),
+        ("memory", 1800, runtime.forget),
+    ]
+    for name, seconds, work in jobs:
+        made.add_job(_run, "interval", args=[name, work], seconds=seconds, id=name, replace_existing=True)
+    return made
+
+
+def _run(name: str, work: Callable[[datetime], object]) -> None:
+    try:
+        work(datetime.now(UTC))
+    except Exception:
+        log.exception("%s failed; it goes on from where it was at its next run", name)
