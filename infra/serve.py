@@ -55,12 +55,13 @@ def serve(
     host: str,
     port: int,
     options: Mapping[str, Mapping[str, object]],
-    ready: Callable[[Runtime], None],
+    prepare: Callable[[Runtime], None] = lambda runtime: None,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the plant until SIGINT or SIGTERM. `folder` is locked by the caller.
 
-    `options` override source options in the collector process, as `plant` has them already. `ready` is called, in a
-    thread of its own, when the runtime has started.
+    `options` override source options in the collector process, as `plant` has them already. `prepare` is called before
+    the first tick, `ready` after it in a thread of its own.
     """
     runtime = Runtime(plant, folder, f"http://{host}:{port}")
     children = Supervisor(folder.logs)
@@ -72,6 +73,7 @@ def serve(
             children.watch()
 
     try:
+        prepare(runtime)
         runtime.start()
         children.start(
             "collect",
@@ -85,7 +87,7 @@ def serve(
             json.dumps(options),
         )
         jobs.start()
-        for target in (watch, lambda: ready(runtime)):
+        for target in (watch, ready):
             threading.Thread(target=target, daemon=True).start()
         Server(create_app(PlantBackend(runtime), runtime.broadcast), runtime.broadcast, host, port).run()
     finally:

@@ -18,7 +18,7 @@ STOP_WITHIN = 5.0
 _PR_SET_PDEATHSIG = 1
 
 
-class ChildFailed(Exception):
+class ChildFailedError(Exception):
     """A child did not come up; the message holds the last lines it printed."""
 
 
@@ -57,7 +57,7 @@ class Supervisor:
         line = self.start(name, *argv).readline()
         if not line:
             tail = (self._logs / f"{name}.log").read_text(errors="replace").strip().splitlines()[-5:]
-            raise ChildFailed(f"{name} did not start: " + (" / ".join(tail) or "it printed nothing"))
+            raise ChildFailedError(f"{name} did not start: " + (" / ".join(tail) or "it printed nothing"))
         return line
 
     def watch(self) -> None:

@@ -22,7 +22,7 @@ from infra.plantfile import load, with_options
 from infra.records.orders import ExecutionStores
 from infra.runtime import Runtime
 from infra.serve import AddressError, check_address, serve
-from infra.supervisor import ChildFailed, Supervisor
+from infra.supervisor import ChildFailedError, Supervisor
 from plant.model import Plant
 
 PLANT = Path(__file__).parents[1] / "demo" / "plant.toml"
@@ -47,7 +47,7 @@ def run(data: Path, host: str, port: int, seed: int, hours: float) -> int:
             (folder.root / MARK).touch()
             log_to_file(folder.logs / "server.log")
             _run(folder, console, host, port, seed, timedelta(hours=hours))
-    except (AddressError, FolderError, ChildFailed) as error:
+    except (AddressError, FolderError, ChildFailedError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 1
     except KeyboardInterrupt:
@@ -142,7 +142,7 @@ def _run(folder: DataFolder, console: Console, host: str, port: int, seed: int, 
 
 def _ports(line: str, folder: DataFolder) -> Mapping[str, int]:
     if not line:
-        raise ChildFailed(f"The simulated PLCs did not start: see {folder.logs / 'plcs.log'}.")
+        raise ChildFailedError(f"The simulated PLCs did not start: see {folder.logs / 'plcs.log'}.")
     ports: dict[str, int] = json.loads(line)
     return ports
 

@@ -58,7 +58,7 @@ def run(
         with console.status(f"Deriving {samples.height:,} samples ..."):
             rows = _ledger(plant, samples, window, jobs, [g for g in groups if g in EVERY])
             table = summarise(rows, groups, plant)
-    except (PlantErrors, SampleFileError, ImportErrors, HistorianError, _Unusable) as error:
+    except (PlantErrors, SampleFileError, ImportErrors, HistorianError, _UnusableError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 1
     if parquet is not None:
@@ -72,7 +72,7 @@ def run(
     return 0
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """The input holds nothing to derive; the message says what to do."""
 
 
@@ -95,10 +95,12 @@ def _samples(
     if files:
         return read_samples(files, plant, lambda text: console.print(text, markup=False, highlight=False))
     if begin is None or until is None:
-        raise _Unusable("Without sample files the historian is read: say which time with --from and --to.")
+        raise _UnusableError(
+            "Without sample files the historian is read: say which time with --from and --to."
+        )
     folder = DataFolder(data)
     if not folder.historian.is_dir():
-        raise _Unusable(
+        raise _UnusableError(
             f"{data} holds no history: give sample files, or the data folder of a plant with --data."
         )
     historian = ParquetHistorian(folder.historian)
@@ -117,13 +119,15 @@ def _window(plant: Plant, samples: pl.DataFrame, begin: datetime | None, until: 
     first = samples.join(states, on=["equipment", "signal"], how="semi")["time"].min()
     last = samples["time"].max()
     if begin is None and not isinstance(first, datetime):
-        raise _Unusable(
+        raise _UnusableError(
             "There is no sample of a state signal: compare equipment and signal names with the plant file."
         )
     begin = begin or first  # type: ignore[assignment]
     until = until or last  # type: ignore[assignment]
     if begin is None or until is None or until <= begin:
-        raise _Unusable(f"The window is empty: it would run from {begin} to {until}. Give --from and --to.")
+        raise _UnusableError(
+            f"The window is empty: it would run from {begin} to {until}. Give --from and --to."
+        )
     return Window(begin, until)
 
 
@@ -133,7 +137,7 @@ def _orders(plant: Plant, path: Path | None) -> list[JobOrder]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _Unusable(f"Cannot read {path}: {error.strerror}.") from error
+        raise _UnusableError(f"Cannot read {path}: {error.strerror}.") from error
     return read_orders(path.name, content, {}, plant, plant.site.zone)
 
 

@@ -23,7 +23,7 @@ def run(path: Path, data: Path, host: str, port: int) -> int:
             console.print(
                 f"Lineside runs {plant.site.name}: http://{host}:{port}  (Ctrl-C stops it)", highlight=False
             )
-            serve(plant, path, folder, host, port, {}, lambda runtime: None)
+            serve(plant, path, folder, host, port, {})
     except PlantErrors as errors:
         console.print(
             f"{errors}\nRun `lineside check {path}` for the details.", markup=False, highlight=False
