@@ -92,10 +92,12 @@ def _read_days(table: Table) -> tuple[int, ...]:
 def _read_exceptions(calendar: Table, shifts: dict[str, Shift]) -> tuple[CalendarException, ...]:
     found: dict[date, CalendarException] = {}
     for table in calendar.tables("exception"):
-        day = table.data.get("date")
-        if not isinstance(day, date) or isinstance(day, datetime):
-            problem = '"date" is missing' if day is None else f"{shown(day)} is not a date"
-            table.error("date", problem, "Write it without quotes, such as date = 2026-12-25")
+        day = table.date("date")
+        if isinstance(day, datetime):
+            table.error("date", f"{shown(day)} is not a date", "Write the date without a time of day")
+        elif day is None and "date" not in table.data:
+            table.error("date", '"date" is missing', "Write date = 2026-12-25, without quotes")
+        if day is None or isinstance(day, datetime):
             continue
         if day in found:
             table.error("date", f"{day} already has an exception", "Write all its shifts in one")

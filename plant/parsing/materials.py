@@ -1,12 +1,12 @@
 """[[material]] with its ideal cycles, and [[reason]]."""
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 from plant.calendar import to_utc
 from plant.model import IdealCycle, Material, Reason
-from plant.parsing.reader import Table, shown
+from plant.parsing.reader import Table
 from plant.parsing.registry import Registry
 
 
@@ -62,15 +62,12 @@ def _names(table: Table, key: str) -> tuple[str, ...]:
 
 def _instant(table: Table, key: str, zone: ZoneInfo) -> datetime | None:
     """A TOML date or date-time as UTC; None when left out."""
-    value = table.data.get(key)
+    value = table.date(key)
     if value is None:
         return None
-    if isinstance(value, datetime):
-        return to_utc(value, zone) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
+    if not isinstance(value, datetime):
         return to_utc(datetime.combine(value, time(0)), zone)
-    table.error(key, f"{shown(value)} is not a date", "Write it without quotes, such as 2026-01-01")
-    return None
+    return to_utc(value, zone) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def read_reasons(tables: list[Table], registry: Registry) -> dict[str, Reason]:

@@ -7,7 +7,7 @@ error; nothing built from a stand-in leaves, because `plant.parse.parse` raises 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from enum import StrEnum
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ E = TypeVar("E", bound=StrEnum)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 _MISSING = object()
+_YEARS = range(1970, 2201)
 
 
 def join(path: str, key: str | int) -> str:
@@ -200,6 +201,20 @@ class Table:
             except ValueError as error:
                 self.error(key, str(error), 'Write hours and minutes, such as "06:00"')
         return time(0)
+
+    def date(self, key: str) -> date | None:
+        """A TOML date or date-time in a year a plant can be in, None when left out."""
+        value = self._get(key)
+        if value is _MISSING:
+            return None
+        if not isinstance(value, date):
+            self._wrong(key, value, "a date", "Write it without quotes, such as 2026-12-25")
+            return None
+        if value.year not in _YEARS:
+            years = f"{_YEARS.start} to {_YEARS.stop - 1}"
+            self.error(key, f"the year {value.year} is out of range", f"Use a year from {years}")
+            return None
+        return value
 
     def tables(self, key: str, kind: str | None = None) -> list["Table"]:
         """The tables of a list, [[key]] or key = [{ ... }]; empty when left out."""
