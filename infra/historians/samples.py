@@ -36,8 +36,11 @@ def checked(samples: pl.DataFrame) -> pl.DataFrame:
 
 def unique(samples: pl.DataFrame) -> pl.DataFrame:
     """Sorted by (equipment, signal, time), one row per key: received last, of equals last in the frame."""
-    ordered = samples.sort(*KEY, "received", maintain_order=True)
-    return _newest(ordered, KEY)
+    # Sorting an index by numbers is several times faster than sorting the rows by their names.
+    series = samples.select(SERIES).unique().sort(SERIES).with_row_index("series")
+    numbered = samples.join(series, on=SERIES, how="left", maintain_order="left")
+    order = numbered.select(pl.arg_sort_by("series", "time", "received", maintain_order=True)).to_series()
+    return _newest(numbered[order], ("series", "time")).drop("series")
 
 
 def newest(samples: pl.DataFrame) -> pl.DataFrame:

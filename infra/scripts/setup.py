@@ -37,6 +37,7 @@ ADVICE = (
             "ReadTimeoutError",
             "ProxyError",
             "SSLError",
+            "(from versions: none)",
         ),
         "the package index cannot be reached: check the network, or point pip at another index (pip config)",
     ),
