@@ -1,13 +1,16 @@
 """The read models behind pages and API: ledger rows to stops, losses and KPIs of a window."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import polars as pl
 
+import analytics.losses
 from analytics.buckets import EVERY, edges
+from analytics.losses import pareto
 from dashboards.ports import Backend, Refused
-from plant.frames import LEDGER, Window, empty
+from plant.frames import Window
 from plant.model import Plant
 from plant.states import TimeCategory
 
@@ -22,6 +25,29 @@ STOPS = (
     TimeCategory.BLOCKED,
 )
 """Categories in which planned time is lost without running."""
+
+UNCODED = f"category:{TimeCategory.UNPLANNED_DOWNTIME}"
+"""Key of the unplanned stops nobody has given a reason."""
+
+_KEY = pl.coalesce("reason", pl.concat_str(pl.lit("category:"), "category")).alias("key")
+_NAMES = {
+    UNCODED: "No reason yet",
+    f"category:{TimeCategory.MICRO_STOP}": "Micro-stops",
+    f"category:{TimeCategory.CHANGEOVER}": "Changeover",
+    f"category:{TimeCategory.STARVED}": "Starved",
+    f"category:{TimeCategory.BLOCKED}": "Blocked",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A bar of the Pareto."""
+
+    key: str
+    name: str
+    seconds: float
+    count: int
+    uncoded: bool
 
 
 def cut_ledger(
@@ -44,60 +70,26 @@ def cut_ledger(
     return pl.concat(backend.ledger(Window(a, b), machines) for a, b in pairwise(marks))
 
 
-def stops(ledger: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """One row per stop, oldest first: equipment, stop_start, start, end, category, reason, seconds, orders.
+def stops(ledger: pl.DataFrame) -> pl.DataFrame:
+    """The stops of `analytics.losses.stops` that lose planned time, with `key` and `seconds`.
 
-    The pieces the ledger cut a stop into (at shift, order and calendar edges) are put together again.
+    `key` is the reason's id, or "category:<category>" for a stop nobody gave one.
     """
-    if ledger.is_empty():
-        ledger = empty(LEDGER)
-    return (
-        ledger.filter(pl.col("category").is_in([c.value for c in STOPS]))
-        .group_by("equipment", "stop_start", "category", "reason")
-        .agg(
-            pl.col("start").min(),
-            pl.col("end").max(),
-            seconds=pl.col("duration").sum() / 1e6,
-            order=pl.col("order").drop_nulls().last(),
-        )
-        .sort("stop_start", "equipment")
-    )
+    found = analytics.losses.stops(ledger).filter(pl.col("category").is_in([c.value for c in STOPS]))
+    return found.with_columns(_KEY, seconds=pl.col("duration") / 1e6)
 
 
-def loss_name(plant: Plant, category: str, reason: str | None) -> str:
-    """What a loss is called: its reason, or its category when a reason is not asked for."""
-    if reason is not None:
-        found = plant.reasons.get(reason)
-        return found.name if found else reason
-    return {
-        TimeCategory.UNPLANNED_DOWNTIME.value: NO_REASON,
-        TimeCategory.MICRO_STOP.value: "Micro-stops",
-        TimeCategory.CHANGEOVER.value: "Changeover",
-        TimeCategory.STARVED.value: "Starved",
-        TimeCategory.BLOCKED.value: "Blocked",
-    }.get(category, category)
+def losses(ledger: pl.DataFrame, plant: Plant) -> list[Loss]:
+    """The Pareto, longest first; stops nobody coded stand last, so that they do not pass for a cause."""
+    found = pareto(ledger.with_columns(_KEY), STOPS, by=("key",))
+    bars = [
+        Loss(r["key"], loss_name(plant, r["key"]), r["duration"] / 1e6, r["count"], r["key"] == UNCODED)
+        for r in found.iter_rows(named=True)
+    ]
+    return sorted(bars, key=lambda loss: loss.uncoded)
 
 
-NO_REASON = "No reason yet"
-
-
-def losses(found: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """The Pareto of stops: key, name, uncoded, seconds, count; largest first, stops nobody coded last.
-
-    `key` is the reason id, or "category:<category>" where there is none.
-    """
-    named = found.with_columns(
-        key=pl.coalesce("reason", pl.concat_str(pl.lit("category:"), "category")),
-        uncoded=pl.col("reason").is_null() & (pl.col("category") == TimeCategory.UNPLANNED_DOWNTIME.value),
-    )
-    sums = named.group_by("key", "reason", "uncoded").agg(
-        pl.col("seconds").sum(),
-        pl.col("category").first(),
-        count=pl.struct("equipment", "stop_start").n_unique(),
-    )
-    names = [loss_name(plant, row["category"], row["reason"]) for row in sums.iter_rows(named=True)]
-    return (
-        sums.with_columns(name=pl.Series(names, dtype=pl.String))
-        .sort("uncoded", "seconds", "key", descending=[False, True, False])
-        .select("key", "name", "uncoded", "seconds", "count")
-    )
+def loss_name(plant: Plant, key: str) -> str:
+    """What people call the loss of a `key`."""
+    reason = plant.reasons.get(key)
+    return reason.name if reason else _NAMES.get(key, key)

@@ -83,6 +83,7 @@ def layout() -> Component:
             dcc.Store(id="user"),
             dcc.Store(id="theme-name"),
             dcc.Store(id="changed"),
+            html.Div(id="said"),
             html.Div(id="page"),
         ]
     )

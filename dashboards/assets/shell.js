@@ -85,6 +85,15 @@
     window.dash_clientside.set_props("url", { pathname: link.getAttribute("href"), search: "" });
   });
 
+  document.addEventListener("click", (event) => { if (event.target.closest?.("[data-print]")) window.print(); });
+  // The inbox is drawn by the server: have it drawn again when the alerts are not the ones it shows.
+  let alerts = null;
+  const freshenInbox = () => {
+    const key = JSON.stringify(L.board.alerts.map((a) => [a.id, a.state, a.steps_done]));
+    if (alerts !== null && alerts !== key && location.pathname === "/alerts") tell("changed", `alerts ${L.board.revision}`);
+    alerts = key;
+  };
+
   const drawHeader = () => {
     const b = L.board;
     if (!b) return;
@@ -137,7 +146,7 @@
     }).observe(byId("main"), { childList: true, subtree: true });
     window.addEventListener("popstate", drawNavigation);
     drawNavigation();
-    L.stream.onchange(() => { drawHeader(); L.boardPage.draw(); L.drawer.refresh(); tick(); });
+    L.stream.onchange(() => { drawHeader(); freshenInbox(); L.boardPage.draw(); L.drawer.refresh(); tick(); });
     L.stream.open();
     setInterval(tick, 1000);
     window.addEventListener("pagehide", () => L.stream.close());

@@ -1,0 +1,116 @@
+"""Pieces of a page that more than one page uses. Every choice is a link, so it stands in the address."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboards.ports import Backend, Refused
+from plant.frames import Window
+
+GRAPH = {"displaylogo": False, "showSendToCloud": False, "displayModeBar": False, "responsive": True}
+"""Plotly's configuration: it must not offer to upload the plant's figures."""
+
+PERIODS = {"shift": "This shift", "last": "Last shift", "today": "Today", "day": "24 hours", "week": "7 days"}
+
+
+def period(backend: Backend, name: str) -> Window:
+    """The window of one of `PERIODS`, up to now.
+
+    Raises:
+        Refused: another name, or a shift where there is none.
+    """
+    now = backend.now()
+    if name == "today":
+        zone = backend.plant.site.zone
+        return Window(now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0), now)
+    if name in ("day", "week"):
+        return Window(now - timedelta(days=1 if name == "day" else 7), now)
+    if name not in PERIODS:
+        raise Refused(f"window: {name!r} is not one of {', '.join(PERIODS)}")
+    found = backend.shifts(Window(now - timedelta(days=4), now))
+    spans = [(datetime.fromisoformat(s["start"]), datetime.fromisoformat(s["end"])) for s in found]
+    if name == "shift":
+        spans = [span for span in spans if span[1] > now]
+        return Window(max(s for s, _ in spans), now) if spans else Window(now - timedelta(hours=8), now)
+    spans = [span for span in spans if span[1] <= now]
+    if not spans:
+        raise Refused("window: no shift has ended in the last four days; choose another window")
+    return Window(*max(spans))
+
+
+def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
+    """The address with some of its query changed; None takes a part away."""
+    kept = {**query, **changes}
+    text = urlencode({key: value for key, value in kept.items() if value is not None})
+    return f"{path}?{text}" if text else path
+
+
+def choice(label: str, options: Iterable[tuple[str, str]], chosen: str, href: Any) -> Component:
+    """A row of links of which one is chosen; `href(value)` is the address of a value."""
+    return html.Nav(
+        [
+            dcc.Link(text, href=href(value), className="chip chosen" if value == chosen else "chip")
+            for value, text in options
+        ],
+        className="chips",
+        **{"aria-label": label},
+    )
+
+
+def machine_choice(backend: Backend, path: str, query: Mapping[str, str]) -> Component:
+    """Everything, a line, or one machine of the chosen line."""
+    plant, chosen = backend.plant, query.get("machine", "")
+    machines = plant.machines()
+    lines = list(dict.fromkeys(plant.line_of(m.id) for m in machines))
+    line = chosen if chosen in lines else plant.line_of(chosen) if chosen in plant.equipment else ""
+
+    def href(value: str) -> str:
+        return link(path, query, machine=value or None, reason=None, stop=None)
+
+    rows = [choice("Line", [("", "All lines"), *((i, plant.equipment[i].name) for i in lines)], line, href)]
+    if line:
+        inside = [(m.id, m.name) for m in machines if plant.line_of(m.id) == line]
+        rows.append(choice("Machine", [(line, "Whole line"), *inside], chosen, href))
+    return html.Div(rows, className="choices")
+
+
+def panel(title: str, *children: Any, extra: Any = None, name: str = "") -> Component:
+    """A titled box."""
+    head = html.Div([html.H2(title), extra], className="panel-head")
+    return html.Section([head, *children], className=f"panel {name}".strip())
+
+
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, numeric: Sequence[int] = ()
+) -> Component:
+    """A table, or one sentence when it would have no row. `numeric`: columns set flush right."""
+    if not rows:
+        return html.P(empty, className="empty")
+
+    def cls(column: int) -> str:
+        return "num" if column in numeric else ""
+
+    head = html.Tr([html.Th(text, className=cls(i), scope="col") for i, text in enumerate(heads)])
+    body = [html.Tr([html.Td(cell, className=cls(i)) for i, cell in enumerate(row)]) for row in rows]
+    inside = html.Table([html.Thead(head), html.Tbody(body)], className="table")
+    return html.Div(inside, className="scroll", tabIndex="0", role="region", **{"aria-label": "Table"})
+
+
+def bar(share: float, kind: str = "") -> Component:
+    """A thin horizontal bar, 0..1."""
+    width = f"{100 * min(1.0, max(0.0, share)):.1f}%"
+    return html.Div(html.I(style={"width": width}), className=f"thin {kind}".strip())
+
+
+def figure(name: str, value: str, note: str = "", judge: str = "none") -> Component:
+    """A number with its name."""
+    parts = [
+        html.H3(name),
+        html.P(value, className="big"),
+        html.P(note, className="note", **{"data-judge": judge}),
+    ]
+    return html.Div(parts, className="figure")
