@@ -1,9 +1,9 @@
 """Modbus TCP: the device is polled, neighbouring registers in one request.
 
-Options: `host`, `port` (502), `unit` (1); `poll` ("1s"); `timeout` ("1s"); `word_order` ("big", or "little" when
-the low word of a 32 or 64 bit value comes first); `max_gap` (16 unused registers read along to save a request);
-`clock` (an address with the device's time in milliseconds since 1970, like "holding:22:uint64", used as the
-samples' time: a poll that finds it unchanged is no new sample).
+Options: `host`, `port` (502), `unit` (1); `poll` ("1s"); `timeout` ("1s"); `word_order` ("big", or "little"
+when the low word of a 32 or 64 bit value comes first); `max_gap` (16 unused registers read along to save a
+request); `clock` (an address with the device's time in milliseconds since 1970, like "holding:22:uint64",
+used as the samples' time: a poll that finds it unchanged is no new sample).
 A signal's address is `holding|input|coil|discrete:ADDRESS:TYPE`, addresses counting from 0.
 """
 

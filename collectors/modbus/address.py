@@ -21,8 +21,9 @@ MOST_REGISTERS, MOST_BITS = 125, 2000
 """Per request (Modbus Application Protocol V1.1b3, 6.1 to 6.4)."""
 
 FIX = (
-    'write "holding:100:uint32", "input:4:float32", "holding:7:bit.3", "holding:30:string<8>" or "coil:5:bool"; '
-    "addresses count from 0; types int16 uint16 int32 uint32 int64 uint64 float32 float64 string<N> bit bool"
+    'write it like "holding:100:uint32", "input:4:float32", "holding:7:bit.3", "holding:30:string<8>" or '
+    '"coil:5:bool"; addresses count from 0; types int16 uint16 int32 uint32 int64 uint64 '
+    "float32 float64 string<N> bit bool"
 )
 
 WordOrder = Literal["big", "little"]

@@ -20,6 +20,7 @@ from plant.frames import GOOD, TIME
 from plant.model import Signal, Source
 
 log = logging.getLogger(__name__)
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs is raised too, and said by us
 
 RETRY_ADDRESSES = 60.0
 """Seconds until addresses the device refused are read again."""

@@ -20,6 +20,9 @@ from collectors.samples import no_value
 from plant.model import Signal, Source
 
 log = logging.getLogger(__name__)
+logging.getLogger("asyncua").setLevel(
+    logging.CRITICAL
+)  # it logs each lost connection with tracebacks; we say it
 
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0

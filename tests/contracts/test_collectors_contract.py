@@ -4,7 +4,8 @@ Adding a protocol means adding its device here; `test_every_protocol_is_covered`
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -29,8 +30,6 @@ class Device(Protocol):
     state: str
     order: str
     wrong: str
-    exact_times: bool
-    """The time given to `put` is the sample's time."""
 
     def options(self) -> dict[str, object]: ...
     async def start(self) -> None: ...
@@ -41,10 +40,9 @@ class Device(Protocol):
 class OpcUaDevice:
     state, order = f"nsu={NAMESPACE};s=m.state", f"nsu={NAMESPACE};s=m.order"
     wrong = f"nsu={NAMESPACE};s=m.nothing"
-    exact_times = True
 
-    def __init__(self) -> None:
-        self._port = 0
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self._now: tuple[int, str, datetime] = (0, "", datetime.now(UTC))
         self._server: Any = None
 
@@ -80,10 +78,9 @@ class OpcUaDevice:
 
 class ModbusDevice:
     state, order, wrong = "holding:0:uint16", "holding:1:string<4>", "holding:900:uint16"
-    exact_times = True
 
-    def __init__(self) -> None:
-        self._port = 0
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self._image = [0] * 8
         self._server: Any = None
 
@@ -113,10 +110,9 @@ class ModbusDevice:
 
 class ShdrDevice:
     state, order, wrong = "execution", "job", "nothing"
-    exact_times = True
 
-    def __init__(self) -> None:
-        self._port = 0
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
         self._line = ""
         self._server: Any = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -149,7 +145,11 @@ class ShdrDevice:
         writer.close()
 
 
-DEVICES: dict[str, Callable[[], Device]] = {"opcua": OpcUaDevice, "modbus": ModbusDevice, "shdr": ShdrDevice}
+DEVICES: dict[str, Callable[[int], Device]] = {
+    "opcua": OpcUaDevice,
+    "modbus": ModbusDevice,
+    "shdr": ShdrDevice,
+}
 
 
 class Received:
@@ -185,10 +185,10 @@ def signals(device: Device, wrong: bool = False) -> tuple[Signal, ...]:
 
 @asynccontextmanager
 async def collecting(
-    protocol: str, device: Device, wanted: tuple[Signal, ...]
+    protocol: str, device: Device, wanted: tuple[Signal, ...], **options: object
 ) -> AsyncIterator[tuple[Any, Received]]:
     module = discover()[protocol]
-    source = Source(id="s", protocol=protocol, options=device.options())
+    source = Source(id="s", protocol=protocol, options=device.options() | options)
     assert module.check(source, wanted) == []
     collector, emit = module.create(source, wanted), Received()
     task = asyncio.create_task(collector.run(emit))
@@ -204,25 +204,34 @@ def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def bench() -> Iterator[tuple[asyncio.Runner, dict[str, Device]]]:
+    """One event loop and one started device per protocol for all tests here."""
+    devices: dict[str, Device] = {}
+    with asyncio.Runner() as runner:
+        yield runner, devices
+        for device in devices.values():
+            runner.run(device.stop())
+
+
 @pytest.fixture
-def run(protocol: str) -> Callable[[Callable[[Device], Awaitable[None]]], None]:
-    """Run an async test body with the protocol's device started, and stop it afterwards."""
+def run(
+    protocol: str, bench: tuple[asyncio.Runner, dict[str, Device]]
+) -> Callable[[Callable[[Device], Coroutine[Any, Any, None]]], None]:
+    """Run an async test body with the protocol's started device."""
+    runner, devices = bench
 
-    def go(body: Callable[[Device], Awaitable[None]]) -> None:
-        async def main() -> None:
-            device = DEVICES[protocol]()
-            await device.start()
-            try:
-                await body(device)
-            finally:
-                await device.stop()
-
-        asyncio.run(main())
+    def go(body: Callable[[Device], Coroutine[Any, Any, None]]) -> None:
+        if protocol not in devices:
+            device = DEVICES[protocol](0)
+            runner.run(device.start())
+            devices[protocol] = device
+        runner.run(body(devices[protocol]))
 
     return go
 
 
-Run = Callable[[Callable[[Device], Awaitable[None]]], None]
+Run = Callable[[Callable[[Device], Coroutine[Any, Any, None]]], None]
 
 
 def now() -> datetime:
@@ -274,19 +283,19 @@ def test_a_loss_is_said_once_and_the_connection_comes_back(protocol: str, run: R
     run(body)
 
 
-def test_nobody_there_from_the_start_is_said_once(protocol: str, run: Run) -> None:
-    async def body(device: Device) -> None:
-        wanted = signals(device)
-        await device.stop()
-        async with collecting(protocol, device, wanted) as (collector, emit):
+def test_nobody_there_from_the_start_is_said_once(protocol: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        device = DEVICES[protocol](free.getsockname()[1])
+
+    async def main() -> None:
+        async with collecting(protocol, device, signals(device)) as (collector, emit):
             await until(lambda: len(emit.of("state")) > 0)
             said = collector.status.detail
             await until(lambda: collector.status.detail != said)
             assert [q for *_, q in emit.of("state")] == [BAD]
             assert not collector.status.connected and "127.0.0.1" in collector.status.detail
-        await device.start()
 
-    run(body)
+    asyncio.run(main())
 
 
 def test_a_wrong_address_leaves_the_rest_running(protocol: str, run: Run) -> None:
@@ -302,6 +311,21 @@ def test_a_wrong_address_leaves_the_rest_running(protocol: str, run: Run) -> Non
             if protocol != "shdr":  # an adapter does not say which items it will never send
                 assert list(collector.status.bad) == ["m.wrong"] and collector.status.bad["m.wrong"]
                 assert [q for *_, q in emit.of("wrong")] == [BAD]
+
+    run(body)
+
+
+def test_a_value_that_does_not_change_is_still_proven_to_stand(protocol: str, run: Run) -> None:
+    """Silence of a living source is not silence of a dead one: the state is said again, on the source's clock."""
+
+    async def body(device: Device) -> None:
+        first = now()
+        await device.put(6, "a", first)
+        again = {"clock": None} if protocol == "modbus" else {"heartbeat": "200ms"}
+        async with collecting(protocol, device, signals(device), **again) as (_, emit):
+            await until(lambda: len({t for t, v, _, _ in emit.of("state") if v == 6 and t > first}) >= 2)
+            assert all(value in (6, None) for _, value, _, _ in emit.of("state"))
+            assert max(t for t, *_ in emit.of("state")) <= datetime.now(UTC)
 
     run(body)
 

@@ -1,0 +1,88 @@
+"""Values held on change, said again as proof of life: never on a foreign clock, never a false state."""
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from collectors.held import Clock, Held
+from plant.frames import BAD, GOOD, SAMPLES
+from plant.model import Role, Signal
+
+START = datetime(2026, 1, 31, 6, tzinfo=UTC)
+SIGNALS = (
+    Signal(id="state", equipment="m", role=Role.STATE),
+    Signal(id="temperature", equipment="m", role=Role.PROCESS_VALUE),
+)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def sample(seconds: float, value: float | None, signal: str = "state") -> pl.DataFrame:
+    quality = BAD if value is None else GOOD
+    row = (at(seconds), "m", signal, value, None, quality, at(seconds))
+    return pl.DataFrame([row], schema=dict(SAMPLES), orient="row")
+
+
+def held(heartbeat: float = 5) -> Held:
+    made = Held(SIGNALS, timedelta(seconds=heartbeat))
+    made.connected(at(0))
+    return made
+
+
+def said(frame: pl.DataFrame) -> list[tuple[float, float | None]]:
+    return [((t - START).total_seconds(), v) for t, v in frame.select("time", "value").rows()]
+
+
+def test_a_held_state_is_said_again_at_the_proof_at_most_every_heartbeat() -> None:
+    h = held()
+    h.update(pl.concat([sample(1, 6), sample(1, 20, "temperature")]), at(1.1))
+    assert said(h.beat(at(2), at(2.5))) == [(2, 6)]
+    assert h.beat(at(6.9), at(7)).is_empty()
+    again = h.beat(at(7), at(7.5))
+    assert said(again) == [(7, 6)] and again["received"].to_list() == [at(7.5)]
+
+
+def test_a_change_found_to_be_older_than_the_last_repetition_corrects_it() -> None:
+    h = held()
+    h.update(sample(1, 6), at(1))
+    h.beat(at(10), at(10))
+    assert said(h.update(sample(9.5, 9), at(10.2))) == [(9.5, 9), (10, 9)]
+    assert said(h.beat(at(15), at(15))) == [(15, 9)]
+
+
+def test_on_another_clock_nothing_is_said_again_and_a_loss_stays_on_that_clock() -> None:
+    h = held()
+    h.update(sample(-86400, 6), at(0.5), initial=True)
+    assert h.clock is Clock.UNSURE
+    h.update(sample(-86000, 9), at(1))
+    assert h.clock is Clock.OTHER and h.beat(at(60), at(60)).is_empty()
+    assert said(h.lost(at(61))) == [(-86000 + 1e-6, None)] * 2
+
+
+def test_a_value_that_was_old_at_the_connection_waits_one_heartbeat_for_evidence() -> None:
+    h = held()
+    h.update(sample(-3600, 9), at(0.5), initial=True)
+    assert h.beat(at(4.9), at(4.9)).is_empty()
+    assert said(h.beat(at(5.1), at(5.1))) == [(5.1, 9)]
+
+
+def test_after_a_loss_the_value_found_again_stands_from_the_reconnection_on() -> None:
+    h = held()
+    h.update(sample(1, 6), at(1))
+    lost = h.lost(at(100))
+    assert said(lost) == [(100, None)] * 2 and lost["quality"].to_list() == [BAD] * 2
+    assert h.beat(at(101), at(101)).is_empty()
+    h.connected(at(110))
+    h.update(sample(1, 6), at(110.1), initial=True)
+    assert said(h.beat(at(110.1), at(110.1))) == [(110.1, 6)]
+
+
+def test_no_value_is_not_said_again_and_zero_switches_it_off() -> None:
+    h = held()
+    h.update(sample(1, None), at(1))
+    assert h.beat(at(20), at(20)).is_empty()
+    off = held(0)
+    off.update(sample(1, 6), at(1))
+    assert off.beat(at(20), at(20)).is_empty()
