@@ -15,8 +15,8 @@ from threading import Event, Lock, Thread
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alerting import channels
 from alerting.alert import Notification
+from alerting.channels import discover
 from alerting.dispatch import Dispatcher
 from alerting.engine import Engine
 from alerting.ports import Channel
@@ -118,7 +118,8 @@ def main(url: str, hook: str, minute: int, point: str, hit: int) -> None:
     killer = Killer(point, hit)
     store = KilledAlerts(Database(url))
     store.killer = killer
-    made = {name: KilledChannel(c, killer) for name, c in channels.create(plant(hook)).items()}
+    webhook = discover()["webhook"].create(plant(hook).channels["hook"])
+    made = {"hook": KilledChannel(webhook, killer)}
     stop = Event()
     sender = Thread(
         target=Dispatcher(store, made, lambda: now, poll=timedelta(milliseconds=10)).run, args=(stop,)

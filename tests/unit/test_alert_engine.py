@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alerting.alert import Notification, OrderContext
+from alerting.alert import AlertState, Notification, OrderContext
 from alerting.engine import Engine, Tick
-from alerting.inbox import row
+from alerting.escalation import next_step
 from alerting.lifecycle import Outcome
 from alerting.memory import MemoryAlerts
 from alerting.rules import MachineStatus
+from alerting.text import title
 from plant.model import (
     AlertRule,
     ChannelConfig,
@@ -165,8 +166,8 @@ def test_an_acknowledgement_stops_the_steps_still_to_come(engine: Engine, store:
     assert engine.acknowledge(alert, "bob", T0 + 7 * MINUTE) is Outcome.ALREADY_ACKNOWLEDGED
     assert engine.acknowledge("nothing", "bob", T0) is Outcome.UNKNOWN_ALERT
     assert tick(engine, 60, DOWN) == Tick()
-    shown = row(store.active()[0])
-    assert (shown.state, shown.acknowledged_by, shown.next_step) == ("acknowledged", "ann", None)
+    known = store.active()[0]
+    assert (known.state, known.acknowledged_by, next_step(known)) == (AlertState.ACKNOWLEDGED, "ann", None)
     assert events(store)[-1] == ("escalation_stopped", "acknowledged: 1 step not run")
 
 
@@ -197,7 +198,7 @@ def test_those_who_were_told_hear_that_it_is_over_once(engine: Engine, store: Me
     assert over.subject.startswith("[RESOLVED] Filler stopped: Bottle jam")
     assert "the stop is over (2026-11-22 14:08 CET)" in over.text
     assert ("escalation_stopped", "returned to normal: 1 step not run") in events(store)
-    assert row(store.alerts(include_returned=True)[0]).state == "resolved"
+    assert store.alerts(include_returned=True)[0].state is AlertState.RETURNED
     assert store.alerts() == []
 
 
@@ -238,22 +239,19 @@ def test_a_reason_given_later_and_a_moving_forecast_are_kept(engine: Engine, sto
     nearly = {"filler": replace(ORDERS["filler"], slack=-730.0)}
     later = {"filler": replace(ORDERS["filler"], slack=-900.0)}
     tick(engine, 6, DOWN, orders=nearly)
-    shown = row(store.active()[0])
-    assert (shown.reason, shown.title, shown.slack) == ("Bottle jam", "Filler stopped: Bottle jam", -720.0)
+    (known,) = store.active()
+    assert title(known) == "Filler stopped: Bottle jam"
+    assert known.order == ORDERS["filler"]
     tick(engine, 7, DOWN, orders=later)
     tick(engine, 8, DOWN, orders={"filler": replace(later["filler"], order="next", slack=1e6)})
-    shown = row(store.active()[0])
-    assert (shown.order, shown.slack) == ("4711", -900.0)
+    assert store.active()[0].order == later["filler"]
 
 
-def test_the_inbox_shows_the_step_that_comes_next(engine: Engine, store: MemoryAlerts) -> None:
+def test_the_step_that_comes_next_is_known(engine: Engine, store: MemoryAlerts) -> None:
     tick(engine, 5, DOWN)
-    shown = row(store.active()[0])
-    assert (shown.steps_done, shown.next_step, shown.next_to) == (
-        1,
-        T0 + 15 * MINUTE,
-        "maintenance, Zoe by mail",
-    )
+    coming = next_step(store.active()[0])
+    assert coming is not None
+    assert (coming.number, coming.at, coming.step.who) == (2, T0 + 15 * MINUTE, "maintenance, Zoe by mail")
 
 
 def test_a_tick_that_fails_leaves_nothing_half_done(
