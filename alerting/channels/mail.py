@@ -44,6 +44,8 @@ def check(config: ChannelConfig) -> list[str]:
         options.wrong("tls", f'is "{tls}"; use one of {", ".join(_PORTS)}')
     if (options.text("user") is None) != (options.text("password") is None):
         options.wrong("user", "goes together with password; give both or neither")
+    if "password" in config.options and tls in (None, "none"):
+        options.wrong("password", 'would travel in the clear; write tls = "starttls" or tls = "implicit"')
     options.number("port", 1, 65535)
     options.duration("timeout")
     return options.errors

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,10 +19,17 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as rfc5322
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from alerting.alert import Kind, Notification, Recipient
 from alerting.channels import discover
@@ -359,3 +367,108 @@ def test_mail_refuses_what_is_no_address(address: str) -> None:
     channel = discover()["mail"].create(ChannelConfig(id="c", kind="mail", options=rig.options()))
     with pytest.raises(PermanentError, match="user ann"):
         channel.send(replace(MESSAGE, recipients=(Recipient(id="ann", name="Ann", address=address),)))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate for 127.0.0.1, signed by itself."""
+
+    path: Path
+    context: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    folder = tmp_path_factory.mktemp("certificate")
+    path = folder / "cert.pem"
+    path.write_bytes(built.public_bytes(serialization.Encoding.PEM))
+    private = folder / "key.pem"
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, private)
+    return Certificate(path, context)
+
+
+class Mailbox:
+    """Takes every message."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.taken += 1
+        return "250 OK"
+
+
+def _sign_in(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    return AuthResult(success=(data.login, data.password) == (b"lineside", b"right"), handled=False)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH:UserWarning")  # the server knows STARTTLS only as TLS
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_mail_over_tls_with_a_sign_in(
+    tls: str, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox, port = Mailbox(), _free_port()
+    secured: dict[str, Any] = (
+        {"tls_context": certificate.context, "require_starttls": True}
+        if tls == "starttls"
+        else {"ssl_context": certificate.context, "auth_require_tls": False}
+    )
+    server = Controller(
+        mailbox,
+        hostname="127.0.0.1",
+        port=port,
+        authenticator=_sign_in,
+        auth_required=True,
+        loop=asyncio.new_event_loop(),
+        **secured,
+    )
+    options = {**SmtpRig(port).options(), "tls": tls, "user": "lineside", "password": "right"}
+
+    def send(**changes: object) -> None:
+        config = ChannelConfig(id="c", kind="mail", options={**options, **changes})
+        discover()["mail"].create(config).send(MESSAGE)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    server.start()
+    try:
+        send()
+        assert mailbox.taken == 1
+        with pytest.raises(TransientError, match="sign-in"):
+            send(password="wrong")
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(TransientError, match="CERTIFICATE"):
+            send()
+        assert mailbox.taken == 1
+    finally:
+        server.stop()
+
+
+def test_mail_sends_no_password_in_the_clear() -> None:
+    options = {**SmtpRig(25).options(), "user": "lineside", "password": "right"}
+    (error,) = discover()["mail"].check(ChannelConfig(id="c", kind="mail", options=options))
+    assert error.startswith('option "password" would travel in the clear; ')
