@@ -95,19 +95,24 @@ def inherit(found: Mapping[str, Equipment], settings: Settings) -> dict[str, Equ
     """Calendar, stale_after and micro_stop from the nearest equipment above that says so; micro_stop at last
     from the settings. The tree must be free of circles."""
     resolved: dict[str, Equipment] = {}
-
-    def resolve(node: Equipment) -> Equipment:
-        if node.id not in resolved:
-            above = resolve(found[node.parent]) if node.parent else None
-            resolved[node.id] = replace(
-                node,
-                calendar=node.calendar or (above.calendar if above else None),
-                stale_after=node.stale_after or (above.stale_after if above else None),
-                micro_stop=_first(node.micro_stop, above.micro_stop if above else settings.micro_stop),
+    for node in found.values():
+        pending = [node]
+        while (parent := pending[-1].parent) and parent not in resolved:
+            pending.append(found[parent])
+        for lower in reversed(pending):
+            resolved[lower.id] = _inherit_from(
+                resolved[lower.parent] if lower.parent else None, lower, settings
             )
-        return resolved[node.id]
+    return {name: resolved[name] for name in found}
 
-    return {node.id: resolve(node) for node in found.values()}
+
+def _inherit_from(above: Equipment | None, node: Equipment, settings: Settings) -> Equipment:
+    return replace(
+        node,
+        calendar=node.calendar or (above.calendar if above else None),
+        stale_after=node.stale_after or (above.stale_after if above else None),
+        micro_stop=_first(node.micro_stop, above.micro_stop if above else settings.micro_stop),
+    )
 
 
 def _first(own: timedelta | None, above: timedelta | None) -> timedelta | None:

@@ -65,13 +65,14 @@ class Registry:
         """Follow parents from everywhere; an error for each ring they go round in, once."""
         settled: set[str] = set()
         for start in parents:
-            trail: list[str] = []
+            trail: dict[str, None] = {}
             node: str | None = start
             while node is not None and node not in settled and node not in trail:
-                trail.append(node)
+                trail[node] = None
                 node = parents.get(node)
             if node is not None and node in trail:
-                ring = trail[trail.index(node) :]
+                ids = list(trail)
+                ring = ids[ids.index(node) :]
                 self.place(kind, node).error(
                     "parent",
                     f"parents go round in a circle: {' -> '.join([*ring, node])}",

@@ -405,6 +405,13 @@ def test_a_circle_of_parents_is_reported_once() -> None:
     assert (error.path, "hall -> line -> hall" in error.problem) == ("equipment[0].parent", True)
 
 
+def test_a_tree_may_be_deep_and_in_any_order() -> None:
+    nodes = [{"id": f"m{i}", "name": "n", "level": "WorkUnit", "parent": f"m{i + 1}"} for i in range(3000)]
+    root = {"id": "m3000", "name": "n", "level": "Area", "stale_after": "9s"}
+    document = {"schema": 1, "site": {"id": "s", "name": "s", "zone": "UTC"}, "equipment": [*nodes, root]}
+    assert parse({"plant.toml": document}).equipment["m0"].stale_after == timedelta(seconds=9)
+
+
 def test_only_the_main_file_has_site_settings_and_include() -> None:
     found = errors(GOOD, more='include = ["x"]\n[site]\nid = "t"\n[settings]\n')
     assert [(e.file, e.path) for e in found] == [("more.toml", p) for p in ("include", "settings", "site")]
