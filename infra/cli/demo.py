@@ -3,13 +3,14 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from collectors.simulator.faults import demo_script
+from collectors.simulator.faults import ForcedStop, demo_script
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
 from collectors.simulator.orders import demo_orders, write_orders
@@ -23,11 +24,11 @@ from infra.records.orders import ExecutionStores
 from infra.runtime import Runtime
 from infra.serve import AddressError, check_address, serve
 from infra.supervisor import ChildFailedError, Supervisor
-from plant.model import Plant
 
 PLANT = Path(__file__).parents[1] / "demo" / "plant.toml"
 MARK = "demo"
 """File that says a data folder is a demo's, so that it may be emptied."""
+ORDERS = "orders.csv"
 BROKEN_FOR = timedelta(minutes=9)
 """How long the press has been down when the demo starts."""
 CONNECT_WITHIN = 60.0
@@ -72,72 +73,61 @@ def _empty(data: Path) -> None:
 def _run(folder: DataFolder, console: Console, host: str, port: int, seed: int, history: timedelta) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     start = now - history
-    orders = demo_orders(start)
     script = demo_script(now - BROKEN_FOR)
-    order_file, script_file = folder.root / "orders.csv", folder.root / "script.json"
-    with order_file.open("w", newline="", encoding="utf-8") as file:
-        write_orders(orders, file)
-    script_file.write_text(
-        json.dumps(
-            [
-                {
-                    "equipment": s.equipment,
-                    "at": s.at.isoformat(),
-                    "state": s.state,
-                    "duration": s.duration.total_seconds(),
-                }
-                for s in script
-            ]
-        )
-    )
+    orders = demo_orders(start)
+    files = _write_inputs(folder.root, orders, script)
     plcs = Supervisor(folder.logs)
     try:
-        with (
-            console.status(
-                "Starting the simulated PLCs and three hours of history ..."
-                if history == timedelta(hours=3)
-                else "Starting the simulated PLCs and their history ..."
-            ),
-            Sinks(folder.root / "messages") as sinks,
-        ):
-            arguments = ["--seed", str(seed), "--start", start.isoformat(), "--from", "now"]
-            files = [
-                "--orders",
-                str(order_file),
-                "--script",
-                str(script_file),
-                "--truth",
-                str(folder.root / "truth"),
-            ]
-            ready = plcs.start("plcs", "-m", "collectors.simulator", *arguments, *files)
+        with Sinks(folder.root / "messages") as sinks:
+            console.print("Starting the simulated PLCs and the history of their plant ...")
+            arguments = ["--seed", str(seed), "--start", start.isoformat(), "--from", "now", *files]
+            listening = plcs.start("plcs", "-m", "collectors.simulator", *arguments)
             past = Simulation(seed, start, orders=orders, script=script)
             spool = Spool(folder.spool, "history")
             _feed(past, spool, now)
-            ports = _ports(ready.readline(), folder)
-            options: dict[str, dict[str, object]] = {
-                "line-plc": {"url": f"opc.tcp://127.0.0.1:{ports['opcua']}/"},
-                "cnc-plc": {"url": f"opc.tcp://127.0.0.1:{ports['opcua']}/"},
+            ports = _ports(listening.readline(), folder)
+            opcua: Mapping[str, object] = {"url": f"opc.tcp://127.0.0.1:{ports['opcua']}/"}
+            sources: dict[str, Mapping[str, object]] = {
+                "line-plc": opcua,
+                "cnc-plc": opcua,
                 "press-plc": {"port": ports["modbus"]},
             }
-            channels: dict[str, dict[str, object]] = {
-                "hook": {"url": f"http://127.0.0.1:{sinks.webhook}/alerts"},
-                "mail": {"port": sinks.mail},
-            }
-            plant = with_options(load(PLANT), options | channels)
+            webhook: Mapping[str, object] = {"url": f"http://127.0.0.1:{sinks.webhook}/alerts"}
+            plant = with_options(load(PLANT), {**sources, "hook": webhook, "mail": {"port": sinks.mail}})
             _feed(past, spool, datetime.now(UTC))
 
-            def started(runtime: Runtime) -> None:
-                _import(runtime, plant, order_file)
+            def ready() -> None:
                 console.print(f"\n  Lineside is live:  http://{host}:{port}\n", highlight=False, style="bold")
                 console.print(
-                    f"  Messages it sends arrive in {folder.root / 'messages'}. Ctrl-C stops everything.",
-                    highlight=False,
+                    f"  Its messages arrive in {folder.root / 'messages'}. Ctrl-C stops everything."
                 )
                 _carry_on(past, spool, folder)
 
-            serve(plant, PLANT, folder, host, port, options, started)
+            serve(
+                plant, PLANT, folder, host, port, sources, partial(_import, file=folder.root / ORDERS), ready
+            )
     finally:
         plcs.stop()
+
+
+def _write_inputs(
+    root: Path, orders: Sequence[Mapping[str, object]], script: Sequence[ForcedStop]
+) -> tuple[str, ...]:
+    """The same orders and forced stops for the PLCs; the options that name the files."""
+    with (root / ORDERS).open("w", newline="", encoding="utf-8") as file:
+        write_orders(orders, file)
+    forced = [
+        {
+            "equipment": s.equipment,
+            "at": s.at.isoformat(),
+            "state": s.state,
+            "duration": s.duration.total_seconds(),
+        }
+        for s in script
+    ]
+    (root / "script.json").write_text(json.dumps(forced))
+    given = {"orders": root / ORDERS, "script": root / "script.json", "truth": root / "truth"}
+    return tuple(part for name, path in given.items() for part in (f"--{name}", str(path)))
 
 
 def _ports(line: str, folder: DataFolder) -> Mapping[str, int]:
@@ -167,7 +157,8 @@ def _carry_on(past: Simulation, spool: Spool, folder: DataFolder) -> None:
     spool.close()
 
 
-def _import(runtime: Runtime, plant: Plant, file: Path) -> None:
+def _import(runtime: Runtime, file: Path) -> None:
+    plant = runtime.plant
     rows = read_order_rows(file.name, file.read_bytes(), {}, plant, plant.site.zone)
     with runtime.database.begin() as connection:
         import_orders(ExecutionStores(connection), file.name, rows, "demo", datetime.now(UTC))

@@ -23,7 +23,7 @@ ledger = Table(
     Column("raw", String),
     Column("state", String(32), nullable=False),
     Column("reason", String(64)),
-    Column("stop_start", UtcTime, nullable=False),
+    Column("stop_start", UtcTime),
     Column("category", String(32), nullable=False),
     Column("duration", BigInteger, nullable=False),
     Column("good", BigInteger, nullable=False),

@@ -105,7 +105,7 @@ def upgrade() -> None:
         sa.Column("raw", sa.String(), nullable=True),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=True),
-        sa.Column("stop_start", sa.BigInteger(), nullable=False),
+        sa.Column("stop_start", sa.BigInteger(), nullable=True),
         sa.Column("category", sa.String(length=32), nullable=False),
         sa.Column("duration", sa.BigInteger(), nullable=False),
         sa.Column("good", sa.BigInteger(), nullable=False),
