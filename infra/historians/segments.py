@@ -198,6 +198,8 @@ class Folder:
         self.damaged.mkdir(exist_ok=True)
         target = self.aside(segment)
         with self.locked(exclusive=True):
+            if not segment.path.exists():
+                return  # another process was faster
             segment.path.rename(target)
         report = (
             f"found: {now.isoformat()}\nfile: {segment.path}\nwhy: {why}\nmissing: {segment.rows} samples"
@@ -210,7 +212,7 @@ class Folder:
         doomed = self.root / f".expired-{day.isoformat()}-{next_sequence()}"
         with self.locked(exclusive=True):
             (self.root / day.isoformat()).rename(doomed)
-        shutil.rmtree(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)  # what is left is swept later
 
 
 def sync_directory(folder: Path) -> None:

@@ -240,6 +240,17 @@ def test_last_survives_the_loss_of_the_catalogue(root: Path, state: str) -> None
     assert ParquetHistorian(root).last(ALWAYS.end).height == before.height + 1
 
 
+def test_last_without_catalogue_reports_a_damaged_file(root: Path) -> None:
+    historian = ParquetHistorian(root)
+    historian.write(samples(5))
+    historian.write(samples(5, start=NOON + timedelta(minutes=1)))
+    (root / "series.parquet").unlink()
+    files(root)[1].write_bytes(b"?")
+    with pytest.raises(HistorianError, match=r"damaged file\(s\)"):
+        historian.last(ALWAYS.end)
+    assert historian.last(ALWAYS.end)["time"].to_list() == [NOON + timedelta(seconds=4)]
+
+
 def test_last_opens_only_days_that_can_have_an_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     historian = ParquetHistorian(root)
     historian.write(samples(5, start=NOON - timedelta(days=90), signal="state"))
