@@ -44,11 +44,12 @@ class Held:
         self._beat: datetime | None = None
         self._since: datetime | None = None
         self._newest: datetime | None = None
+        self._ahead = timedelta(0)
         self.clock = Clock.UNSURE
 
-    def connected(self, proof: datetime) -> None:
-        """A connection was made at that time of the proof's clock: what was held is asked anew."""
-        self._held, self._beat, self._since = empty(SAMPLES), None, proof
+    def connected(self) -> None:
+        """A connection was made: what was held is asked anew."""
+        self._held, self._beat, self._since = empty(SAMPLES), None, None
 
     def update(self, batch: pl.DataFrame, proof: datetime, initial: bool = False) -> pl.DataFrame:
         """Take a batch; gives it back with corrections to what was said again too late.
@@ -58,8 +59,10 @@ class Held:
         """
         if batch.is_empty():
             return batch
-        newest = batch["time"].max()
-        assert isinstance(newest, datetime)
+        newest, received = batch["time"].max(), batch["received"].max()
+        assert isinstance(newest, datetime) and isinstance(received, datetime)
+        self._since = self._since or proof
+        self._ahead = proof - received
         self._newest = max(newest, self._newest or newest)
         if abs(newest - proof) <= SAME_CLOCK:
             self.clock = Clock.SAME
@@ -97,12 +100,13 @@ class Held:
         )
 
     def lost(self, now: datetime) -> pl.DataFrame:
-        """One BAD sample without a value per signal, at `now`; just after the newest sample when the source's
-        clock is not ours."""
-        time = (
-            now
-            if self.clock is not Clock.OTHER or self._newest is None
-            else self._newest + timedelta(microseconds=1)
-        )
+        """One BAD sample without a value per signal, at `now` on the source's clock and after all it ever said.
+
+        Where samples are stamped by a clock nobody can ask for the time, that is just after the newest of them.
+        """
+        time = now + self._ahead if abs(self._ahead) > SAME_CLOCK else now
+        if self._newest is not None:
+            after = self._newest + timedelta(microseconds=1)
+            time = after if self.clock is Clock.OTHER else max(time, after)
         self._held, self._beat = empty(SAMPLES), None
         return no_value(self._signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))

@@ -1,7 +1,7 @@
 """OPC UA: a subscription per server, values on change with the source's own timestamps.
 
 Options: `url`; `publishing_interval` ("250ms"); `sampling` ("0s": the fastest the server does);
-`queue_size` (100 values per signal kept by the server between two publishings); `trigger` ("timestamp": a
+`queue_size` (1000 values per signal kept by the server between two publishings); `trigger` ("timestamp": a
 value written again with a new time is a sample too; "value": only changes); `heartbeat` ("5s", "0s": off).
 A signal's address is a node id, best with the namespace's URI: "nsu=urn:maker:machine;s=filler.state".
 No security yet: the connection is neither signed nor encrypted.
@@ -37,7 +37,7 @@ READERS = {
 DEFAULTS = {
     "publishing_interval": "250ms",
     "sampling": "0s",
-    "queue_size": 100,
+    "queue_size": 1000,
     "trigger": "timestamp",
     "heartbeat": "5s",
 }

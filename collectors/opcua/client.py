@@ -30,6 +30,8 @@ REQUEST_TIMEOUT = 4.0
 ITEMS_PER_REQUEST = 1000
 RETRY_ITEMS = 15.0
 """Seconds until signals the server refused are asked for again."""
+OVERFLOW = 0x480
+"""The bits of a status code that say values were lost before this one (OPC 10000-4, 7.39)."""
 SUBSCRIPTION_LIFE = 60.0
 """Seconds the server keeps the subscription without hearing from us."""
 
@@ -49,6 +51,8 @@ class OpcUaCollector:
         retry_items: float = RETRY_ITEMS,
     ) -> None:
         self.status = SourceStatus()
+        self.overflows = 0
+        """Values the server marked as the survivors of a full queue: some before them are lost."""
         self._source, self._signals, self._options = source, signals, options
         self._table = handles(signals)
         self._held = Held(signals, timedelta(seconds=options["heartbeat"]))
@@ -63,6 +67,7 @@ class _Session:
     """One connection, from connecting to its loss."""
 
     def __init__(self, collector: OpcUaCollector, emit: Emit) -> None:
+        self._collector = collector
         self._emit, self._options, self._status = emit, collector._options, collector.status
         self._signals, self._table, self._held = collector._signals, collector._table, collector._held
         self._retry_items = collector._retry_items
@@ -107,7 +112,7 @@ class _Session:
             PublishingEnabled=True,
         )
         session = client.uaclient.session
-        self._held.connected(utc_now())
+        self._held.connected()
         created = await session.create_subscription(parameters, self._published)
         silence = (
             created.RevisedPublishingInterval / 1000 * created.RevisedMaxKeepAliveCount * 2 + REQUEST_TIMEOUT
@@ -210,10 +215,19 @@ class _Session:
             reported = {item.ClientHandle for item in items}
             initial = not self._awaited.isdisjoint(reported)
             self._awaited -= reported
+            self._count_overflows(items)
             batch = to_frame(items, self._table, published, utc_now())
             await self._put(self._held.update(batch, published, initial))
         if not result.MoreNotifications:
             await self._put(self._held.beat(published, utc_now()))
+
+    def _count_overflows(self, items: Sequence[Any]) -> None:
+        lost = sum(
+            (item.Value.StatusCode.value & OVERFLOW) == OVERFLOW for item in items if item.Value.StatusCode
+        )
+        if lost:
+            self._collector.overflows += lost
+            log.warning("%s: the server's queues overflowed; raise queue_size", self._options["url"])
 
     async def _put(self, batch: pl.DataFrame) -> None:
         if not batch.is_empty():

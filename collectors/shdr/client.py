@@ -70,7 +70,7 @@ class ShdrCollector:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, emit: Emit) -> None:
         clock = asyncio.get_running_loop().time
         up(self.status, f"connected to {self._host}:{self._port}")
-        self._held.connected(utc_now())
+        self._held.connected()
         every, answers, rest = PING_EVERY, False, b""
         started = pinged = heard = clock()
         ping_time = utc_now()

@@ -27,7 +27,7 @@ def sample(seconds: float, value: float | None, signal: str = "state") -> pl.Dat
 
 def held(heartbeat: float = 5) -> Held:
     made = Held(SIGNALS, timedelta(seconds=heartbeat))
-    made.connected(at(0))
+    made.connected()
     return made
 
 
@@ -64,8 +64,8 @@ def test_on_another_clock_nothing_is_said_again_and_a_loss_stays_on_that_clock()
 def test_a_value_that_was_old_at_the_connection_waits_one_heartbeat_for_evidence() -> None:
     h = held()
     h.update(sample(-3600, 9), at(0.5), initial=True)
-    assert h.beat(at(4.9), at(4.9)).is_empty()
-    assert said(h.beat(at(5.1), at(5.1))) == [(5.1, 9)]
+    assert h.beat(at(5.4), at(5.4)).is_empty()
+    assert said(h.beat(at(5.6), at(5.6))) == [(5.6, 9)]
 
 
 def test_after_a_loss_the_value_found_again_stands_from_the_reconnection_on() -> None:
@@ -74,7 +74,7 @@ def test_after_a_loss_the_value_found_again_stands_from_the_reconnection_on() ->
     lost = h.lost(at(100))
     assert said(lost) == [(100, None)] * 2 and lost["quality"].to_list() == [BAD] * 2
     assert h.beat(at(101), at(101)).is_empty()
-    h.connected(at(110))
+    h.connected()
     h.update(sample(1, 6), at(110.1), initial=True)
     assert said(h.beat(at(110.1), at(110.1))) == [(110.1, 6)]
 
@@ -86,3 +86,12 @@ def test_no_value_is_not_said_again_and_zero_switches_it_off() -> None:
     off = held(0)
     off.update(sample(1, 6), at(1))
     assert off.beat(at(20), at(20)).is_empty()
+
+
+def test_a_loss_lies_on_the_sources_clock_and_after_its_newest_sample() -> None:
+    behind = held()  # the server's clock is an hour behind ours
+    behind.update(sample(1, 6).with_columns(received=pl.lit(at(3601)).cast(pl.Datetime("us", "UTC"))), at(1))
+    assert said(behind.lost(at(3700)))[0] == (100, None)
+    ahead = held()
+    ahead.update(sample(4, 6), at(1))
+    assert said(ahead.lost(at(2)))[0] == (4 + 1e-6, None)

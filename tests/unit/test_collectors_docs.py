@@ -1,0 +1,36 @@
+"""docs/collectors.md says every protocol and option there is, and its examples are right."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from collectors import discover
+from collectors.modbus import READERS as MODBUS
+from collectors.opcua import READERS as OPCUA
+from collectors.shdr import READERS as SHDR
+from plant.model import Role, Signal, Source
+
+TEXT = (Path(__file__).parents[2] / "docs" / "collectors.md").read_text(encoding="utf-8")
+
+
+def test_every_protocol_and_option_is_written_down() -> None:
+    options = {"opcua": OPCUA, "modbus": MODBUS, "shdr": SHDR}
+    assert sorted(options) == sorted(discover())
+    for protocol, readers in options.items():
+        assert f"`{protocol}`" in TEXT
+        assert [key for key in readers if f"`{key}`" not in TEXT] == []
+
+
+@pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL))
+def test_examples_pass_the_check(example: str) -> None:
+    document = tomllib.loads(example)
+    (source,) = document["source"]
+    options = {key: value for key, value in source.items() if key not in ("id", "protocol")}
+    signals = tuple(
+        Signal(id=s["id"], equipment=s["equipment"], role=Role(s["role"]), address=s["address"])
+        for s in document.get("signal", ())
+    )
+    made = Source(id=source["id"], protocol=source["protocol"], options=options)
+    assert discover()[made.protocol].check(made, signals) == []
