@@ -118,7 +118,8 @@ def test_killed_at_every_named_point(url: str, sink: Sink) -> None:
     for number, (point, hit) in enumerate(KILLS):
         process = start(url, sink, 5 + 10 * number, point, hit)
         assert process.wait(60) == -9, f"never came to {point}"
-    assert finish(url, sink) == sum(point == "send:after" for point, _ in KILLS)
+    # Killed after the message was out: a duplicate for certain. A kill of a tick may catch the sender there too.
+    assert sum(point == "send:after" for point, _ in KILLS) <= finish(url, sink) <= len(KILLS)
 
 
 @pytest.mark.slow
@@ -136,4 +137,4 @@ def test_killed_at_random(url: str, sink: Sink) -> None:
         finally:
             process.kill()
         assert process.wait(60) == -9
-    assert finish(url, sink) <= 10
+    assert finish(url, sink) <= 10  # one per kill at most
