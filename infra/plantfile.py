@@ -53,6 +53,31 @@ class PlantFile:
         return self.plant
 
 
+class PlantWatch:
+    """Notices that a plant file, or one it includes, has been written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = PlantFile(path)
+        self._seen = self._written()
+
+    def look(self) -> Plant | PlantErrors | None:
+        """The plant of a file that has changed, or what is wrong with it; None: nothing has changed."""
+        written = self._written()
+        if written == self._seen:
+            return None
+        self._seen = written
+        return self._file.reload()
+
+    def _written(self) -> frozenset[tuple[Path, int]]:
+        found = set()
+        for path in sorted(self._file.path.parent.rglob("*.toml")):
+            try:
+                found.add((path, path.stat().st_mtime_ns))
+            except FileNotFoundError:
+                continue
+        return frozenset(found)
+
+
 def check_source(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     """What the protocol of a source says about it: "problem; fix" each."""
     known = collectors.discover()

@@ -52,7 +52,6 @@ class Runtime:
 
     def __init__(self, plant: Plant, folder: DataFolder, base_url: str) -> None:
         self.plant = with_secrets(plant)
-        self.folder = folder
         self.historian = ParquetHistorian(folder.historian)
         self.database = Database(f"sqlite:///{folder.records}")
         upgrade(self.database)
@@ -119,6 +118,21 @@ class Runtime:
             self._live.restate(equipment, window, now)
         self.tick(now)
 
+    def replace_plant(self, plant: Plant) -> None:
+        """Go on with another plant file: recent time is derived again with it. Channels stay as they were at start."""
+        plant = with_secrets(plant)
+        with self._lock:
+            self._live = Live(plant, self.historian, self.database, datetime.now(UTC))
+            self.plant = self._engine.plant = plant
+        self.tick(datetime.now(UTC))
+
+    def note_problem(self, part: str, problem: str | None) -> None:
+        """Have `health` say that something outside the runtime does not work; None: it does again."""
+        if problem is None:
+            self._problems.pop(part, None)
+        else:
+            self._problems[part] = problem
+
     def acknowledge(self, alert: str, user: str, now: datetime) -> Outcome:
         """Acknowledge an alert and show it at once."""
         outcome = self._engine.acknowledge(alert, user, now)
@@ -134,7 +148,7 @@ class Runtime:
         """ok, and per part: ok and detail."""
         stored = self.historian.health()
         parts: dict[str, dict[str, object]] = {"historian": {"ok": stored.ok, "detail": stored.detail}}
-        for part in ("pipeline", "records"):
+        for part in ("pipeline", "plant file", "collectors"):
             problem = self._problems.get(part)
             parts[part] = {"ok": problem is None, "detail": problem or "working"}
         parts["spool"] = {"ok": True, "detail": f"{len(self._spool.pending())} batches wait"}
@@ -147,7 +161,8 @@ class Runtime:
         span = period(plant, now)
         with self._lock:
             closed = self._closed_until()
-            start = max(min(span.start, now - STRIP, closed or now), self._live.since)
+            start = min(span.start, now - STRIP, closed or self._live.since)
+            start = max(start, self._live.since)
             cuts = [span.start, now - STRIP, *([closed] if closed else []), *forecast_edges(now)]
             rows = self._live.ledger(Window(start, now), now, cuts)
             jobs = self._live.orders()

@@ -6,16 +6,20 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboards.app import create_app
 from dashboards.server import Server
 from infra.backend import PlantBackend
+from infra.closing import close_shifts
 from infra.folder import DataFolder
+from infra.plantfile import PlantWatch, with_options
 from infra.runtime import Runtime
 from infra.schedule import scheduler
 from infra.supervisor import Supervisor
 from plant.model import Plant
+from plant.parse import PlantErrors
 
 log = logging.getLogger(__name__)
 
@@ -54,23 +58,37 @@ def serve(
     folder: DataFolder,
     host: str,
     port: int,
-    options: Mapping[str, Mapping[str, object]],
+    overrides: Mapping[str, Mapping[str, object]],
     prepare: Callable[[Runtime], None] = lambda runtime: None,
     ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the plant until SIGINT or SIGTERM. `folder` is locked by the caller.
 
-    `options` override source options in the collector process, as `plant` has them already. `prepare` is called before
-    the first tick, `ready` after it in a thread of its own.
+    `overrides` are options of sources and channels that replace the plant file's; `plant` has them already.
+    `prepare` is called before the first tick; `ready`, in a thread of its own, when the server answers.
     """
     runtime = Runtime(plant, folder, f"http://{host}:{port}")
     children = Supervisor(folder.logs)
     jobs = scheduler(runtime)
     ended = threading.Event()
+    changes = PlantWatch(path)
 
     def watch() -> None:
         while not ended.wait(WATCH_EVERY):
             children.watch()
+            alive = all(children.running().values())
+            runtime.note_problem(
+                "collectors", None if alive else "the collector process is being started again"
+            )
+            match changes.look():
+                case Plant() as changed:
+                    log.info("the plant file has changed; going on with it")
+                    runtime.replace_plant(with_options(changed, overrides))
+                    runtime.note_problem("plant file", None)
+                    children.restart("collect")
+                case PlantErrors() as errors:
+                    log.error("the plant file has changed and has errors; the old one stays: %s", errors)
+                    runtime.note_problem("plant file", f"changed, with errors; the old one runs. {errors}")
 
     try:
         prepare(runtime)
@@ -84,12 +102,21 @@ def serve(
             "--data",
             str(folder.root),
             "--options",
-            json.dumps(options),
+            json.dumps(overrides),
         )
+        close_shifts(runtime, datetime.now(UTC))
         jobs.start()
-        for target in (watch, ready):
+        server = Server(create_app(PlantBackend(runtime), runtime.broadcast), runtime.broadcast, host, port)
+
+        def announce() -> None:
+            while not server.started:
+                if ended.wait(0.05):
+                    return
+            ready()
+
+        for target in (watch, announce):
             threading.Thread(target=target, daemon=True).start()
-        Server(create_app(PlantBackend(runtime), runtime.broadcast), runtime.broadcast, host, port).run()
+        server.run()
     finally:
         ended.set()
         if jobs.running:

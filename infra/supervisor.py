@@ -75,6 +75,18 @@ class Supervisor:
                 child.restarts += 1
                 child.next_start = 0.0
 
+    def restart(self, name: str) -> None:
+        """End a child and start it anew."""
+        for child in self._children:
+            if child.name == name:
+                child.process.terminate()
+                try:
+                    child.process.wait(STOP_WITHIN)
+                except subprocess.TimeoutExpired:
+                    child.process.kill()
+                    child.process.wait()
+                child.process = self._spawn(child.name, child.argv)
+
     def running(self) -> dict[str, bool]:
         """Which children are alive."""
         return {child.name: child.process.poll() is None for child in self._children}

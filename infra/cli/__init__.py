@@ -45,7 +45,7 @@ def demo(
     data: Data = Path("var/demo"),
     port: Port = 8050,
     host: Host = "127.0.0.1",
-    seed: Annotated[int, typer.Option(help="Another seed is another day at the plant.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed is another day at the plant.")] = 23,
     hours: Annotated[float, typer.Option(help="Hours of history the plant starts with.")] = 3.0,
 ) -> None:
     """Start a simulated plant and Lineside on it: a live board in half a minute."""

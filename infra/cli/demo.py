@@ -86,14 +86,15 @@ def _run(folder: DataFolder, console: Console, host: str, port: int, seed: int, 
             spool = Spool(folder.spool, "history")
             _feed(past, spool, now)
             ports = _ports(listening.readline(), folder)
-            opcua: Mapping[str, object] = {"url": f"opc.tcp://127.0.0.1:{ports['opcua']}/"}
-            sources: dict[str, Mapping[str, object]] = {
+            opcua = {"url": f"opc.tcp://127.0.0.1:{ports['opcua']}/"}
+            overrides: dict[str, Mapping[str, object]] = {
                 "line-plc": opcua,
                 "cnc-plc": opcua,
                 "press-plc": {"port": ports["modbus"]},
+                "hook": {"url": f"http://127.0.0.1:{sinks.webhook}/alerts"},
+                "mail": {"port": sinks.mail},
             }
-            webhook: Mapping[str, object] = {"url": f"http://127.0.0.1:{sinks.webhook}/alerts"}
-            plant = with_options(load(PLANT), {**sources, "hook": webhook, "mail": {"port": sinks.mail}})
+            plant = with_options(load(PLANT), overrides)
             _feed(past, spool, datetime.now(UTC))
 
             def ready() -> None:
@@ -104,7 +105,14 @@ def _run(folder: DataFolder, console: Console, host: str, port: int, seed: int, 
                 _carry_on(past, spool, folder)
 
             serve(
-                plant, PLANT, folder, host, port, sources, partial(_import, file=folder.root / ORDERS), ready
+                plant,
+                PLANT,
+                folder,
+                host,
+                port,
+                overrides,
+                partial(_import, file=folder.root / ORDERS),
+                ready,
             )
     finally:
         plcs.stop()
