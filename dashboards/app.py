@@ -53,6 +53,7 @@ def create_app(backend: Backend, broadcast: Broadcast, hosts: Collection[str] = 
     app.layout = shell.layout()
     callbacks = Callbacks(app)
     shell.register(app, backend, pages, callbacks)
+    app._setup_server()  # Dash would do it at the first request to "/": a deep link before it had no assets
     server.add_middleware(KnownPaths, pages=frozenset(page.path for page in pages))
     server.add_middleware(Guard, hosts=hosts, policy=content_policy(app.csp_hashes()))
     server.state.dash = app

@@ -82,6 +82,7 @@ def pareto(losses: Sequence[Loss], theme: str) -> dict[str, Any]:
     names = [loss.name for loss in losses]
     layout = _frame(theme, 320)
     layout |= {"showlegend": False, "bargap": 0.35}
+    layout["xaxis"] |= {"automargin": True, "showgrid": False}
     layout["yaxis"] |= {"title": {"text": "minutes"}, "rangemode": "tozero"}
     layout["yaxis2"] = {
         "overlaying": "y",
@@ -162,8 +163,7 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
         "bargap": 0.3,
         "legend": {"orientation": "h", "y": -0.12, "yanchor": "top"},
     }
-    layout["margin"] |= {"l": 90, "r": 12, "b": 70}
+    layout["margin"] |= {"l": 90, "r": 12, "t": 44, "b": 70}
     layout["xaxis"] |= {"type": "date", "side": "top"}
-    layout["margin"]["t"] = 30
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": lanes[::-1], "automargin": True}
     return {"data": traces, "layout": layout}

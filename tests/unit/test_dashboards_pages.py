@@ -1,0 +1,112 @@
+"""The pages without a browser: discovery, callbacks that cannot block, what each page says."""
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import plotly.io
+import pytest
+from plotly import graph_objects
+
+from dashboards import charts, figures, parts, words
+from dashboards.app import create_app
+from dashboards.live import Broadcast
+from dashboards.pages import discover
+from dashboards.ports import Refused
+from plant.frames import Window
+
+
+def text_of(component: Any) -> str:
+    """Every piece of text in a component tree."""
+    if component is None:
+        return ""
+    if isinstance(component, str | int | float):
+        return str(component)
+    if isinstance(component, list | tuple):
+        return " ".join(text_of(child) for child in component)
+    return text_of(getattr(component, "children", None))
+
+
+def test_callbacks_never_block_the_event_loop(board_backend: Any) -> None:
+    app = create_app(board_backend, Broadcast()).state.dash
+    found = {name: entry["callback"] for name, entry in app.callback_map.items() if entry.get("callback")}
+    assert len(found) >= 5
+    assert not [name for name, function in found.items() if not inspect.iscoroutinefunction(function)]
+
+
+def test_pages_are_found_and_ordered() -> None:
+    assert [page.title for page in discover()] == ["Board", "Losses", "Alerts", "Shift", "Orders"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "says"),
+    [
+        ("/losses", {}, ["Tool breakage", "No reason yet", "Give reason"]),
+        ("/losses", {"window": "last", "machine": "machining"}, ["CNC-1", "Whole line"]),
+        ("/losses", {"reason": "jam"}, ["Stops: Feeder jam", "Show all stops"]),
+        (
+            "/losses",
+            {"stop": "filler|2026-03-04T08:57:00Z"},
+            ["Filler, stop of 09:57: what was it?", "Nobody has coded it"],
+        ),
+        (
+            "/alerts",
+            {},
+            ["next Jan Novák at 10:12", "Acknowledged 09:33 by Ana Silva", "Order WO-10421: 12 min late"],
+        ),
+        ("/alerts", {"alert": "a1"}, ["down for longer than 5 min"]),
+        ("/shift", {}, ["Early, Wednesday 04 March 2026", "Bottling", "WO-10420", "without a reason"]),
+        ("/orders", {}, ["WO-10420", "12 min late", "Finish"]),
+        ("/orders", {"machine": "palletiser"}, ["WO-10440", "Start"]),
+    ],
+)
+def test_pages_say(board_backend: Any, path: str, query: dict[str, str], says: list[str]) -> None:
+    page = next(p for p in discover() if p.path == path)
+    text = text_of(page.layout(board_backend, query, "dark"))
+    for piece in says:
+        assert piece in text
+
+
+def test_the_pareto_and_the_stops_hold_the_same_minutes(board_backend: Any) -> None:
+    ledger = board_backend.ledger(parts.period(board_backend, "last"))
+    bars = figures.losses(ledger, board_backend.plant)
+    stops = figures.stops(ledger)
+    assert sum(loss.seconds for loss in bars) == pytest.approx(stops["seconds"].sum())
+    assert bars[-1].uncoded and not any(loss.uncoded for loss in bars[:-1])
+
+
+def test_charts_are_valid_figures_in_plant_time(board_backend: Any) -> None:
+    ledger = board_backend.ledger(parts.period(board_backend, "shift"))
+    chart = charts.timeline(ledger, board_backend.plant, "light")
+    graph_objects.Figure(chart)
+    graph_objects.Figure(charts.pareto(figures.losses(ledger, board_backend.plant), "dark"))
+    first = min(base for trace in chart["data"] for base in trace["base"])
+    assert first == "2026-03-04T06:00:00"
+    assert plotly.io.to_json(chart)
+
+
+def test_periods(board_backend: Any) -> None:
+    early = datetime(2026, 3, 4, 5, tzinfo=UTC)
+    assert parts.period(board_backend, "shift").start == early
+    assert parts.period(board_backend, "last") == Window(datetime(2026, 3, 3, 21, tzinfo=UTC), early)
+    assert parts.period(board_backend, "today").start == datetime(2026, 3, 3, 23, tzinfo=UTC)
+    with pytest.raises(Refused, match="window: 'year' is not one of"):
+        parts.period(board_backend, "year")
+
+
+def test_words() -> None:
+    assert words.number(-1234567) == "\u22121\u2009234\u2009567"
+    assert [words.length(s) for s in (42, 720, 3900, 7200, 266400)] == [
+        "42 s",
+        "12 min",
+        "1 h 5 min",
+        "2 h",
+        "3 d 2 h",
+    ]
+    assert [words.slack(s) for s in (-720, 5, 2100, None)] == ["12 min late", "on time", "35 min early", ""]
+    at = datetime(2026, 3, 29, 0, 59, tzinfo=UTC)
+    berlin = ZoneInfo("Europe/Berlin")
+    assert words.moment(at, berlin, at) == "01:59"
+    assert words.wall(datetime(2026, 3, 29, 1, 0, tzinfo=UTC), berlin) == "2026-03-29T03:00:00"
+    assert words.percent(None) == words.number(None) == words.NONE
