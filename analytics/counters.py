@@ -44,10 +44,10 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     The first reading is a baseline.
     """
     value = pl.col("value")
-    rows = readings.filter(pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())).with_columns(
-        usable=COUNT_READ
+    counters = pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())
+    rows = readings.filter(counters).select(
+        *("code", "time", "value", "quality", "carried"), usable=COUNT_READ, unusable=(~COUNT_READ).cum_sum()
     )
-    rows = rows.with_columns(unusable=(~pl.col("usable")).cum_sum())
     moved = (
         rows.filter("usable")
         .with_columns(
@@ -62,16 +62,14 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     absurd = rows.filter(
         ~pl.col("usable") & value.is_not_null() & (pl.col("quality") < BAD) & ~pl.col("carried")
     ).select("code", "time", quantity=pl.lit(0, pl.Int64), flag=pl.lit("implausible"))
-    return pl.concat([_judge(moved), absurd]).sort("code", "time")
+    return pl.concat([_judge(moved), absurd])
 
 
 def increments(counted: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """`COUNTED` rows as `plant.frames.INCREMENTS`, sorted by equipment, time, kind."""
-    return (
-        counted.join(known.select("code", "equipment", kind="role"), on="code", how="left")
-        .sort("equipment", "time", "code")
-        .select(list(INCREMENTS))
-    )
+    """`COUNTED` rows as `plant.frames.INCREMENTS`, sorted by time, then equipment and signal."""
+    named = counted.join(known.select("code", "equipment", kind="role"), on="code", how="left")
+    # Two stable sorts by one number are several times faster than one sort by two.
+    return named.sort("code", maintain_order=True).sort("time", maintain_order=True).select(list(INCREMENTS))
 
 
 def _judge(moved: pl.DataFrame) -> pl.DataFrame:

@@ -55,7 +55,7 @@ def ledger(
     rows = _holding(rows, runs)
     rows = _holding(rows, recoded.rename({"reason": "recoded"}))
     rows = _holding(rows, cycles, "material")
-    rows = _book(_categorise(rows, plant), increments, stops, plant)
+    rows = _book(_categorise(rows, plant), increments, stops, plant, window)
     lines = {m: plant.line_of(m) for m in machines}
     rows = rows.with_columns(
         line=pl.col("equipment").replace_strict(lines, return_dtype=pl.String),
@@ -140,32 +140,42 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     )
 
 
-def _book(rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """Add good, reject, rework, flagged and the ideal time of the parts to the rows they were made in."""
-    counts = _parts(increments, plant).sort("time")
-    counts = counts.with_columns(start=pl.col("time") - pl.duration(microseconds=1)).sort("start")
-    # What a reading shows after unknown time was made in it: it counts, but must not rate the time after.
-    unseen = pl.col("state").fill_null(MachineState.UNKNOWN.value) == MachineState.UNKNOWN.value
-    counts = _holding(counts, stops.select("equipment", "start", "end", "state")).select(
+def _book(
+    rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, plant: Plant, window: Window
+) -> pl.DataFrame:
+    """Add good, reject, rework, flagged and the ideal time of the parts to the rows they were made in.
+
+    That is the row the reading lies in. But what a reading at the very end of unknown time shows was made in
+    that time: it counts, and must not rate the time after.
+    """
+    tick = timedelta(microseconds=1)
+    before = rows.select("equipment").unique().with_columns(start=pl.lit(window.start - tick, TIME))
+    before = _holding(before, stops.select("equipment", "start", "end", "state"))
+    before = before.select("equipment", "start", pl.lit(window.start, TIME).alias("end"), "state")
+    pieces = pl.concat([before, rows.select(before.columns)]).select(
         "equipment",
-        "good",
-        "reject",
-        "rework",
-        "flagged",
-        start=pl.when(unseen).then("start").otherwise("time"),
+        piece="start",
+        over="end",
+        unseen=pl.col("state").fill_null(MachineState.UNKNOWN.value) == MachineState.UNKNOWN.value,
     )
-    first, last = rows.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    counts = increments.filter(pl.col("time").is_between(window.start, window.end)).sort("time")
     sums = (
-        counts.filter(pl.col("start").is_between(first, last, closed="left"))
-        .sort("start")
+        _parts(counts, plant)
+        .with_columns(before=pl.col("time") - tick)
         .join_asof(
-            rows.select("equipment", "start", piece="start").sort("start"),
-            on="start",
+            pieces.sort("piece"),
+            left_on="before",
+            right_on="piece",
             by="equipment",
             strategy="backward",
             check_sortedness=False,
         )
-        .group_by("equipment", start="piece")
+        .with_columns(
+            start=pl.when(pl.col("unseen") | (pl.col("time") < pl.col("over")))
+            .then("piece")
+            .otherwise("over")
+        )
+        .group_by("equipment", "start")
         .agg(pl.col("good", "reject", "rework", "flagged").sum())
     )
     made = pl.col("good") + pl.col("reject") + pl.col("rework")

@@ -62,13 +62,21 @@ def codes(known: pl.DataFrame, *roles: Role) -> pl.Series:
 
 def readings(samples: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Samples (`plant.frames.SAMPLES`, any order, duplicates allowed) of the known series as `READINGS`."""
-    keyed = samples.join(
-        known.select("equipment", "signal", "code"),
-        on=["equipment", "signal"],
-        how="inner",
-        maintain_order="left",
+    key = ["equipment", "signal"]
+    head = (pl.col("equipment") != pl.col("equipment").shift()) | (
+        pl.col("signal") != pl.col("signal").shift()
     )
-    return settle(keyed.select(*list(READINGS)[:-1], carried=pl.lit(False)))
+    heads = samples.select(head.fill_null(True)).to_series()
+    # Look up each run of one series once: the historian returns series whole, and names are slow to compare.
+    codes_of_runs = (
+        samples.filter(heads)
+        .select(key)
+        .join(known.select(*key, "code"), on=key, how="left", maintain_order="left")
+    )["code"]
+    keyed = samples.select(
+        codes_of_runs.gather(heads.cum_sum() - 1), *list(READINGS)[1:-1], carried=pl.lit(False)
+    )
+    return settle(keyed.filter(pl.col("code").is_not_null()))
 
 
 def settle(rows: pl.DataFrame) -> pl.DataFrame:
