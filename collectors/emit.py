@@ -64,7 +64,10 @@ class SpoolEmit:
             self._gathering = None
             try:
                 await self._append(pl.concat(gathering.frames))
-            except Exception as error:
+            except asyncio.CancelledError:
+                gathering.done.cancel()
+                raise
+            except BaseException as error:  # a panic inside polars is no Exception
                 gathering.done.set_exception(error)
             else:
                 gathering.done.set_result(None)

@@ -103,7 +103,9 @@ async def _supervise(name: str, collector: Collector, emit: SpoolEmit) -> None:
         try:
             await collector.run(emit)
             reason = "it stopped"
-        except Exception as error:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic inside polars is no Exception
             log.exception("collector %s failed", name)
             reason = f"{type(error).__name__}: {error}"
         if clock() - started > MAX_DELAY:

@@ -195,7 +195,9 @@ class _Session:
         self._heard, self._busy = self._clock(), True
         try:
             await self._take(result)
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # a panic inside polars is no Exception
             log.exception("a publish message could not be taken")
             self._end(f"a publish message could not be taken: {error}")
             await asyncio.Event().wait()  # not returning is not acknowledging; the session is being closed
@@ -210,7 +212,9 @@ class _Session:
             if isinstance(notification, ua.DataChangeNotification):
                 items.extend(notification.MonitoredItems)
             elif isinstance(notification, ua.StatusChangeNotification):
-                self._end(f"the server ended the subscription ({notification.Status.name})")
+                self._end(
+                    f"{self._options['url']}: connection or subscription lost ({notification.Status.name})"
+                )
         if items:
             reported = {item.ClientHandle for item in items}
             initial = not self._awaited.isdisjoint(reported)
