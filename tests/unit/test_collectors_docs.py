@@ -1,6 +1,8 @@
 """docs/collectors.md says every protocol and option there is, and its examples are right."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -34,3 +36,13 @@ def test_examples_pass_the_check(example: str) -> None:
     )
     made = Source(id=source["id"], protocol=source["protocol"], options=options)
     assert discover()[made.protocol].check(made, signals) == []
+
+
+def test_looking_for_protocols_loads_no_client_library() -> None:
+    code = (
+        "import sys; from collectors import discover; discover(); "
+        "print('asyncua' in sys.modules, 'pymodbus' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
