@@ -82,20 +82,38 @@ def _judge(moved: pl.DataFrame) -> pl.DataFrame:
     rolled = ((difference < 0) & (around >= 0) & (~bounded | (around <= cap))).fill_null(False)
     fell = (difference < 0) & ~rolled & pl.when(bounded).then(now <= cap).otherwise(modulus.is_null())
     bridged = pl.col("gap") | (bounded & (cap >= modulus)).fill_null(False)
-    return moved.select(
+    judged = moved.select(
+        *("code", "time"),
+        now=now,
+        difference=difference,
+        around=around,
+        bounded=bounded,
+        bridged=bridged,
+        rose=rose,
+        rolled=rolled,
+        fell=fell,
+    )
+    usual = pl.col("rose") & ~pl.col("bridged")
+    counted = judged.filter(usual).select(
+        "code", "time", quantity="difference", flag=pl.lit(None, dtype=pl.String)
+    )
+    return pl.concat([counted, _flagged(judged.filter(~usual))])
+
+
+def _flagged(judged: pl.DataFrame) -> pl.DataFrame:
+    rose, rolled, fell = pl.col("rose"), pl.col("rolled"), pl.col("fell")
+    return judged.select(
         "code",
         "time",
         quantity=pl.when(rose)
-        .then(difference)
+        .then("difference")
         .when(rolled)
-        .then(around)
-        .when(fell & bounded)
-        .then(now)
+        .then("around")
+        .when(fell & pl.col("bounded"))
+        .then("now")
         .otherwise(pl.lit(0, pl.Int64)),
-        flag=pl.when((rose | rolled) & bridged)
+        flag=pl.when((rose | rolled) & pl.col("bridged"))
         .then(pl.lit("bridged"))
-        .when(rose)
-        .then(pl.lit(None, dtype=pl.String))
         .when(rolled)
         .then(pl.lit("rollover"))
         .when(fell)

@@ -35,7 +35,7 @@ def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataF
     """
     known = series(plant)
     read = readings(samples.filter(pl.col("time") < until), known)
-    last = read.group_by("code").agg(pl.col("time").last())
+    last = read.filter((pl.col("code") != pl.col("code").shift(-1)).fill_null(True)).select("code", "time")
     return Facts(
         intervals=intervals(state_edges(read, known, state_map(plant, known)), last, known, until),
         increments=increments(count(read, known), known),
