@@ -100,6 +100,12 @@ def table(
     return html.Div(inside, className="scroll", tabIndex="0", role="region", **{"aria-label": "Table"})
 
 
+def graph(name: str, chart: Mapping[str, Any]) -> Component:
+    """A Plotly chart as tall as its figure says, also while it is drawn again."""
+    height = f"{chart['layout']['height']}px"
+    return dcc.Graph(id=name, figure=chart, config=GRAPH, style={"height": height})
+
+
 def bar(share: float, kind: str = "") -> Component:
     """A thin horizontal bar, 0..1."""
     width = f"{100 * min(1.0, max(0.0, share)):.1f}%"

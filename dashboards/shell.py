@@ -8,9 +8,10 @@ import json
 import logging
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 from urllib.parse import parse_qsl
 
-from dash import Dash, Input, Output, dcc, html
+from dash import Dash, Input, Output, dcc, html, no_update
 from dash.development.base_component import Component
 
 from dashboards.callbacks import Callbacks
@@ -100,7 +101,9 @@ def register(app: Dash, backend: Backend, pages: Sequence[Page], cb: Callbacks) 
         Input("theme-name", "data"),
         Input("changed", "data"),
     )
-    def show(path: str | None, search: str | None, theme: str | None, changed: object) -> Component:
+    def show(path: str | None, search: str | None, theme: str | None, changed: object) -> Any:
+        if theme is None:  # the browser says which in a moment; drawing twice would flash
+            return no_update
         page = by_path.get(path or "/")
         if page is None:
             return notice(
@@ -108,7 +111,7 @@ def register(app: Dash, backend: Backend, pages: Sequence[Page], cb: Callbacks) 
             )
         query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
         try:
-            drawn: Component = page.layout(backend, query, theme or "light")
+            drawn: Component = page.layout(backend, query, theme)
         except Refused as refused:
             return notice("That cannot be shown", str(refused))
         except Exception:

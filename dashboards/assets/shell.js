@@ -143,6 +143,8 @@
       if (records.every((r) => r.target.closest("#board"))) return;   // our own drawing
       L.boardPage.sync();
       drawNavigation();
+      // Dash's upload gives its input no name for screen readers, and no way to give one.
+      for (const input of document.querySelectorAll('input[type="file"]:not([aria-label])')) attr(input, "aria-label", "File to import");
     }).observe(byId("main"), { childList: true, subtree: true });
     window.addEventListener("popstate", drawNavigation);
     drawNavigation();

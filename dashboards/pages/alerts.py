@@ -19,6 +19,7 @@ GROUPS = (
     ("acknowledged", "Acknowledged", "Nothing is being worked on."),
     ("resolved", "Resolved", "Nothing was resolved lately."),
 )
+SEVERITIES = ("urgent", "high", "medium", "low")
 SHAPES = {"urgent": "down", "high": "down", "medium": "waiting"}
 RESOLVED = 30
 """Resolved alerts the page shows; the API gives all."""
@@ -33,6 +34,8 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
     groups = []
     for state, title, empty in GROUPS:
         found = sorted((a for a in alerts if a["state"] == state), key=lambda a: a["raised"], reverse=True)
+        if state != "resolved":
+            found.sort(key=lambda a: SEVERITIES.index(a["severity"]))
         cards = [_card(backend, alert, query) for alert in found[:RESOLVED]]
         inside = html.Div(cards, className="inbox") if cards else html.P(empty, className="empty")
         groups.append(parts.panel(title, inside, extra=html.Span(str(len(found)), className="muted")))
@@ -87,7 +90,7 @@ def _card(backend: Backend, alert: AlertView, query: Query) -> Component:
             html.Div(actions, className="actions"),
             _history(backend, alert["id"]) if opened else None,
         ],
-        className="alert",
+        className="alert opened" if opened else "alert",
         **{"data-shape": SHAPES.get(alert["severity"], "info"), "data-state": alert["state"]},
     )
 

@@ -61,7 +61,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
 def _pareto(bars: list[figures.Loss], theme: str) -> Component:
     if not bars:
         return html.P("No stops in this window.", className="empty")
-    return dcc.Graph(id="pareto", figure=charts.pareto(bars, theme), config=parts.GRAPH)
+    return parts.graph("pareto", charts.pareto(bars, theme))
 
 
 def _bars(bars: list[figures.Loss], query: Query) -> Component:
@@ -81,7 +81,7 @@ def _bars(bars: list[figures.Loss], query: Query) -> Component:
 def _timeline(backend: Backend, ledger: pl.DataFrame, theme: str) -> Component:
     if ledger.is_empty():
         return html.P("Nothing is known of this window.", className="empty")
-    return dcc.Graph(id="timeline", figure=charts.timeline(ledger, backend.plant, theme), config=parts.GRAPH)
+    return parts.graph("timeline", charts.timeline(ledger, backend.plant, theme))
 
 
 def _stops(backend: Backend, stops: pl.DataFrame, query: Query) -> Component:
