@@ -1,5 +1,6 @@
 """What must be remembered of samples already derived from, so that the next ones can be judged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +23,12 @@ def carry(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
 
 
 def last(carried: pl.DataFrame) -> pl.DataFrame:
-    """code, last: the time of the newest sample of each series."""
+    """`REACHED` by these rows."""
     return carried.group_by("code").agg(last=pl.col("time").max())
+
+
+REACHED: Mapping[str, pl.DataType | type[pl.DataType]] = {"code": pl.UInt32, "last": TIME}
+"""Time of the newest sample of each series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Rewind:
     base: pl.DataFrame
     """`READINGS` carried at that point. A late series without any goes back to the beginning."""
     start: pl.DataFrame
-    """code, last: derive again what is newer than `last` (null: everything)."""
+    """`REACHED`: derive again what is newer than `last` (null: everything)."""
 
 
 class Checkpoints:
@@ -50,7 +55,7 @@ class Checkpoints:
         self._kept.append(carried)
 
     def floor(self) -> pl.DataFrame:
-        """code, last: samples up to `last` cannot be gone back to."""
+        """`REACHED`: samples up to `last` cannot be gone back to."""
         return last(self._kept[0])
 
     def rewind(self, late: pl.DataFrame) -> Rewind:
@@ -58,8 +63,10 @@ class Checkpoints:
 
         No sample may be older than the `floor`.
         """
-        bases, starts = [], []
+        bases, starts = [empty(READINGS)], [empty(REACHED)]
         for kept in reversed(self._kept):
+            if late.is_empty():
+                break
             judged = late.join(last(kept), on="code", how="left")
             fits = pl.col("last").is_null() | (pl.col("last") < pl.col("earliest"))
             found = judged.filter(fits)
