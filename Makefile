@@ -25,10 +25,10 @@ demo: setup
 	@exec $(BIN)/lineside demo
 
 bench: setup
-	@$(BIN)/python -m tests.benchmarks 2>/dev/null || for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; PYTHONPATH=. $(BIN)/python $$bench || exit 1; done
 
 docs: setup
-	@$(BIN)/python infra/scripts/docs.py
+	@$(BIN)/pytest -q tests/unit/test_docs.py tests/unit/test_plant_docs.py tests/unit/test_collectors_docs.py
 
 lock: setup
 	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras -o requirements.txt requirements.in

@@ -35,7 +35,10 @@ def accept(batch: pl.DataFrame, known: Iterable[tuple[str, str]], now: datetime)
         quality=pl.when(unusable).then(pl.lit(BAD, pl.UInt8)).otherwise(pl.col("quality")),
     )
     judged = batch.join(
-        keys.with_columns(is_known=pl.lit(True)), on=["equipment", "signal"], how="left", maintain_order="left"
+        keys.with_columns(is_known=pl.lit(True)),
+        on=["equipment", "signal"],
+        how="left",
+        maintain_order="left",
     ).with_columns(
         problem=pl.when(pl.col("time").is_null())
         .then(pl.lit("it has no time"))

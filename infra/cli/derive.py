@@ -166,13 +166,22 @@ def _row(row: Mapping[str, object], groups: Sequence[str]) -> dict[str, object]:
         "kpis": {
             kpi: {
                 "value": row[kpi],
-                "numerator": _seconds(row[f"{kpi}_numerator"]),
-                "denominator": _seconds(row[f"{kpi}_denominator"]),
+                "numerator": row[f"{kpi}_numerator"]
+                if in_parts(row, kpi)
+                else _seconds(row[f"{kpi}_numerator"]),
+                "denominator": row[f"{kpi}_denominator"]
+                if in_parts(row, kpi)
+                else _seconds(row[f"{kpi}_denominator"]),
                 "coverage": row["coverage"],
             }
             for kpi in catalogue()
         },
     }
+
+
+def in_parts(row: Mapping[str, object], kpi: str) -> bool:
+    """Whether numerator and denominator are parts, not time: quality where no ideal cycle weighs them."""
+    return kpi == "quality" and not row["rated_ideal"]
 
 
 def _seconds(value: object) -> float | None:
