@@ -43,13 +43,15 @@ def summarise(
         raise ValueError(f"cannot group by {', '.join(unknown)}: known are {', '.join(DIMENSIONS)}")
     rows = with_rated(ledger, plant)
     for name in set(by) & set(EVERY):
-        rows = rows.with_columns(bucket("start", plant.site.zone, name).alias(name))
-        last = bucket("last", plant.site.zone, name)
-        cut = rows.select(last=pl.col("end") - pl.duration(microseconds=1), begun=name)
-        if not cut.select((last == pl.col("begun")).all()).item():
+        first, last = (
+            bucket(rows.select(times).to_series(), plant.site.zone, name)
+            for times in (pl.col("start"), pl.col("end") - pl.duration(microseconds=1))
+        )
+        if not first.equals(last):
             raise ValueError(
                 f"ledger rows run over the end of a {name}: cut them with analytics.buckets.edges"
             )
+        rows = rows.with_columns(first.alias(name))
     sums = [pl.col("start").min(), pl.col("end").max()]
     sums += [expression.alias(name) for name, expression in SUMS.items()]
     if by:

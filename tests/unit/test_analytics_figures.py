@@ -165,6 +165,19 @@ def test_hours_and_days_are_local_and_need_rows_cut_at_them() -> None:
         summarise(whole, ["colour"], plant(None))
 
 
+def test_days_begin_where_the_clocks_skip_midnight() -> None:
+    cairo = ZoneInfo("Africa/Cairo")
+    spring = Window(datetime(2026, 4, 23, 12, tzinfo=UTC), datetime(2026, 4, 25, 12, tzinfo=UTC))
+    days = [datetime(2026, 4, 23, 22, tzinfo=UTC), datetime(2026, 4, 24, 21, tzinfo=UTC)]
+    assert buckets.edges(spring, cairo, "day") == days
+    times = pl.Series("t", [spring.start, days[0], days[1] - timedelta(hours=1)])
+    assert buckets.bucket(times, cairo, "day").to_list() == [
+        datetime(2026, 4, 22, 22, tzinfo=UTC),
+        days[0],
+        days[0],
+    ]
+
+
 def test_pareto_counts_stops_not_rows() -> None:
     found = pareto(ledger(edges=[at(30)]))
     assert found.select("reason", "duration", "count").rows() == [
