@@ -37,7 +37,7 @@ CONNECT_WITHIN = 60.0
 
 def run(data: Path, host: str, port: int, seed: int, hours: float) -> int:
     """Serve until it is stopped. 1 when it cannot start; one sentence says why."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     if not 0 < hours <= 24:
         console.print(f"--hours {hours} is not possible: choose more than 0, up to 24.")
         return 1

@@ -45,7 +45,7 @@ def run(
     data: Path,
 ) -> int:
     """Print or write the table. 1 on bad input, with what is wrong."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     try:
         plant = load(path)
         groups = _groups(by)

@@ -20,7 +20,7 @@ STEP = 0.5
 
 def run(path: Path, recording: list[Path], data: Path, speed: float, as_recorded: bool) -> int:
     """Put the samples into the spool of the data folder in recorded order. 0 on success."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     if speed < 0:
         console.print(f"--speed {speed} is below zero: 1 is as recorded, 10 ten times as fast, 0 at once.")
         return 1

@@ -14,7 +14,7 @@ from plant.parse import PlantErrors
 
 def run(path: Path, data: Path, host: str, port: int) -> int:
     """Serve until it is stopped. 1 when it cannot start; one sentence says why."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     try:
         plant = load(path)
         check_address(host, port)

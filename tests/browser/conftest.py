@@ -101,7 +101,7 @@ def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
     contexts, complaints, excused = [], [], []
 
     def local(request: Request) -> bool:
-        return request.url.startswith((board.url, "data:", "blob:", board.url.replace("http", "ws")))
+        return request.url.startswith((board.url, "data:", "blob:"))
 
     def opened(
         path: str = "/",
@@ -122,6 +122,7 @@ def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
         page.set_default_timeout(15_000)
         page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: complaints.append(str(e)))
+        page.on("websocket", lambda w: complaints.append(f"opened a websocket: {w.url}"))
         page.on("request", lambda r: None if local(r) else complaints.append(f"left the origin: {r.url}"))
         page.goto(board.url + path)
         page.wait_for_selector(".tile" if path.split("?")[0] == "/" else ".panel")

@@ -27,7 +27,8 @@ def apply(old: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
     new = {**old, **{k: v for k, v in delta.items() if k != "base"}}
     for key in ("machines", "alerts"):
         items = {item["id"]: item for item in old[key]}
-        items |= {item["id"]: item for item in delta.get(key, {"changed": []})["changed"]}
+        for item in delta.get(key, {"changed": []})["changed"]:
+            items[item["id"]] = items.get(item["id"], {}) | item
         new[key] = [items[i] for i in delta.get(key, {}).get("order", list(items))]
     return new
 
@@ -50,6 +51,12 @@ def test_a_difference_turns_the_old_board_into_the_new(changes: dict[str, Any]) 
 
 def test_a_quiet_tick_is_small() -> None:
     assert difference(board(1), board(2)) == {"base": 1, "revision": 2, "time": "t2"}
+
+
+def test_of_a_machine_only_what_changed_is_sent() -> None:
+    new = board(2, machines=[{"id": "a", "good": 1}, {"id": "b", "good": 5, "name": "B"}])
+    old = board(1, machines=[{"id": "a", "good": 1}, {"id": "b", "good": 4, "name": "B"}])
+    assert difference(old, new)["machines"] == {"changed": [{"id": "b", "good": 5}]}
 
 
 async def _events(stream: Any, count: int) -> list[tuple[str, Any]]:
