@@ -50,6 +50,7 @@ def create_app(backend: Backend, broadcast: Broadcast, hosts: Collection[str] = 
         index_string=shell.document(backend, pages),
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
+    app.backend.websocket_capability = False  # else every tab holds a websocket that nothing uses
     app.layout = shell.layout()
     callbacks = Callbacks(app)
     shell.register(app, backend, pages, callbacks)

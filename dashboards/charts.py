@@ -153,6 +153,7 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
                 "marker": {
                     "color": colours[colour],
                     "line": {"width": 0},
+                    "opacity": 0.55 if category is TimeCategory.MICRO_STOP else 1,
                     "pattern": {"shape": "/" if category is TimeCategory.UNKNOWN else ""},
                 },
             }
@@ -164,6 +165,7 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
         "legend": {"orientation": "h", "y": -0.12, "yanchor": "top"},
     }
     layout["margin"] |= {"l": 90, "r": 12, "t": 44, "b": 70}
-    layout["xaxis"] |= {"type": "date", "side": "top"}
+    ends = ledger.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    layout["xaxis"] |= {"type": "date", "side": "top", "range": [wall(end, zone) for end in ends]}
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": lanes[::-1], "automargin": True}
     return {"data": traces, "layout": layout}

@@ -21,7 +21,7 @@ KEEPALIVE = 10.0
 """Seconds of silence after which a comment is sent, so that a connection that is gone is noticed."""
 
 _KEYED = ("machines", "alerts")
-"""Lists of a snapshot whose items have an `id` and are sent item by item."""
+"""Lists of a snapshot whose items have an `id`, of which only what changed is sent."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Tick:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What turns `old` into `new`: changed top-level keys, and of machines and alerts the changed items.
+    """What turns `old` into `new`: changed top-level keys, and of machines and alerts the changed fields.
 
     `order` lists the ids of a keyed list whenever its members or their order changed.
     """
@@ -48,7 +48,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
     for key, value in new.items():
         if key in _KEYED:
             before = {item["id"]: item for item in old[key]}
-            changed = [item for item in value if before.get(item["id"]) != item]
+            changed = [
+                _fields(before.get(item["id"], {}), item) for item in value if before.get(item["id"]) != item
+            ]
             ids = [item["id"] for item in value]
             if changed or ids != list(before):
                 delta[key] = {"changed": changed}
@@ -57,6 +59,10 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]
         elif old[key] != value:
             delta[key] = value
     return delta
+
+
+def _fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in new.items() if key == "id" or key not in old or old[key] != value}
 
 
 class Broadcast:

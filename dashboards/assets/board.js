@@ -91,6 +91,8 @@
       if (!L.board) { place.replaceChildren(h("p", { class: "empty" }, "Waiting for the first data…")); return; }
       view = build(place);
       draw();
+      const machine = new URLSearchParams(location.search).get("machine");
+      if (machine && L.board.machines.some((m) => m.id === machine)) L.drawer.open(machine);
     },
     draw() { this.sync(); draw(); },
     tick() {

@@ -96,7 +96,7 @@
     close() {
       if (!open) return false;
       open.root.remove();
-      open.back?.focus?.();
+      if (open.back?.isConnected) open.back.focus();
       open = null;
       address(null);
       return true;

@@ -10,7 +10,7 @@
   const merge = (old, delta, key) => {
     if (!delta[key]) return old[key];
     const items = new Map(old[key].map((item) => [item.id, item]));
-    for (const item of delta[key].changed) items.set(item.id, item);
+    for (const item of delta[key].changed) items.set(item.id, { ...items.get(item.id), ...item });
     return (delta[key].order || [...items.keys()]).map((id) => items.get(id));
   };
   const accept = (next) => {
