@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -17,7 +17,7 @@ _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
 
 
 def instant(name: str, text: str) -> datetime:
-    """An ISO 8601 time with a zone.
+    """An ISO 8601 time with a zone, in UTC.
 
     Raises:
         Refused: it is none, or says no zone.
@@ -29,7 +29,10 @@ def instant(name: str, text: str) -> datetime:
         raise Refused(f"{name}: {text!r} is not a time; write it like 2026-03-01T06:00:00Z") from None
     if time.tzinfo is None:
         raise Refused(f"{name}: {text!r} says no zone; add Z for UTC or an offset like +01:00")
-    return time
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise Refused(f"{name}: {text!r} is outside of the years 1 to 9999") from None
 
 
 def window(backend: Backend, start: str | None, end: str | None) -> Window:
@@ -43,7 +46,7 @@ def window(backend: Backend, start: str | None, end: str | None) -> Window:
         since = instant("from", start)
     else:
         shift = backend.snapshot()["shift"]
-        since = datetime.fromisoformat(shift["start"]) if shift else to - timedelta(hours=8)
+        since = datetime.fromisoformat(shift["start"]).astimezone(UTC) if shift else to - timedelta(hours=8)
         since = since if since < to else to - timedelta(hours=8)
     if since >= to:
         raise Refused(f"from: {since.isoformat()} is not before to, {to.isoformat()}; swap them")

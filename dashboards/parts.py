@@ -1,7 +1,7 @@
 """Pieces of a page that more than one page uses. Every choice is a link, so it stands in the address."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,13 +26,14 @@ def period(backend: Backend, name: str) -> Window:
     now = backend.now()
     if name == "today":
         zone = backend.plant.site.zone
-        return Window(now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0), now)
+        midnight = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        return Window(midnight.astimezone(UTC), now)
     if name in ("day", "week"):
         return Window(now - timedelta(days=1 if name == "day" else 7), now)
     if name not in PERIODS:
         raise Refused(f"window: {name!r} is not one of {', '.join(PERIODS)}")
     found = backend.shifts(Window(now - timedelta(days=4), now))
-    spans = [(datetime.fromisoformat(s["start"]), datetime.fromisoformat(s["end"])) for s in found]
+    spans = [(utc(s["start"]), utc(s["end"])) for s in found]
     if name == "shift":
         spans = [span for span in spans if span[1] > now]
         return Window(max(s for s, _ in spans), now) if spans else Window(now - timedelta(hours=8), now)
@@ -40,6 +41,11 @@ def period(backend: Backend, name: str) -> Window:
     if not spans:
         raise Refused("window: no shift has ended in the last four days; choose another window")
     return Window(*max(spans))
+
+
+def utc(text: str) -> datetime:
+    """A view's time, in UTC."""
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:

@@ -43,7 +43,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
 
 def _report(backend: Backend, shift: ShiftView) -> list[Component]:
     plant, now = backend.plant, backend.now()
-    start, end = datetime.fromisoformat(shift["start"]), datetime.fromisoformat(shift["end"])
+    start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
     window = Window(start, min(now, end))
     ledger = backend.ledger(window)
     whole: dict[str, Any] = next(summarise(ledger, [], plant).iter_rows(named=True), {})

@@ -71,6 +71,7 @@ def test_ledger_pages_hold_every_row_once(client: TestClient) -> None:
         ("/api/v1/kpis?from=yesterday", "from: 'yesterday' is not a time"),
         ("/api/v1/kpis?from=2026-03-04T06:00:00", "from: '2026-03-04T06:00:00' says no zone"),
         ("/api/v1/kpis?from=2026-03-04T06:00:00Z&to=2026-03-04T05:00:00Z", "from:"),
+        ("/api/v1/kpis?from=0001-01-01T00:00:00%2B14:00", "from: '0001-01-01T00:00:00+14:00' is outside"),
         ("/api/v1/kpis?from=2020-01-01T00:00:00Z", "at most 400"),
         ("/api/v1/kpis?by=colour", "by: 'colour' is not one of equipment"),
         ("/api/v1/kpis?convention=mine", "convention: Input should be"),
