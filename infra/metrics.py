@@ -25,6 +25,11 @@ class Metrics:
         )
         self._counted = (0, 0)
 
+    @classmethod
+    def unregistered(cls) -> "Metrics":
+        """On a registry of its own: for a second runtime in one process."""
+        return cls(CollectorRegistry())
+
     def observe(self, snapshot: BoardSnapshot, stored: int, rejected: int) -> None:
         """Take the figures of a tick; `stored` and `rejected` are totals since start."""
         self._stored.inc(stored - self._counted[0])

@@ -50,14 +50,16 @@ TICK_EVERY = 1.0
 class Runtime:
     """Owns the stores, the live derivation and the threads of one plant."""
 
-    def __init__(self, plant: Plant, folder: DataFolder, base_url: str) -> None:
+    def __init__(
+        self, plant: Plant, folder: DataFolder, base_url: str, metrics: Metrics | None = None
+    ) -> None:
         self.plant = with_secrets(plant)
         self.historian = ParquetHistorian(folder.historian)
         self.database = Database(f"sqlite:///{folder.records}")
         upgrade(self.database)
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self._engine = Engine(self.plant, self.alerts, base_url)
         self._spool = Spool(folder.spool)
         self._ingest = Ingest(self._spool, self.historian, self._journal, folder.dead)
