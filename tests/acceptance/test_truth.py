@@ -127,7 +127,7 @@ def _collect(ingest: Ingest, live: Live, plant: Plant, end: datetime) -> None:
             continue
         live.accept(samples)
         newest |= dict(samples.group_by("equipment").agg(pl.col("time").max()).iter_rows())
-        if len(newest) == len(plant.machines()) and min(newest.values()) >= end - PERIOD:
+        if len(newest) == len(plant.machines()) and min(newest.values()) >= end:
             return
     pytest.fail(f"the last second never arrived; newest per machine: {newest}")
 
@@ -159,11 +159,12 @@ def test_state_seconds_agree_to_one_sample_period(run: Run) -> None:
 
 def test_counts_agree_exactly(run: Run) -> None:
     expected: dict[tuple[str, str], int] = {}
+    until = run.window.end + PERIOD  # the simulation's last reading is at the end itself
     for machine, first in run.first.items():  # a machine's first reading is where counting begins
-        made = run.truth.counts(first + PERIOD, run.window.end).filter(pl.col("equipment") == machine)
+        made = run.truth.counts(first + PERIOD, until).filter(pl.col("equipment") == machine)
         for kind, quantity in made.group_by("kind").agg(pl.col("quantity").sum()).iter_rows():
             expected[machine, kind] = quantity
-    rows = run.live.ledger(Window(run.window.end - 2 * LENGTH, run.window.end), run.window.end)
+    rows = run.live.ledger(Window(until - 2 * LENGTH, until), until)
     sums = rows.group_by("equipment").agg(pl.col("good", "reject").sum())
     derived = {
         (e, k): q for e, good, reject in sums.iter_rows() for k, q in (("good", good), ("reject", reject))
