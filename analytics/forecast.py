@@ -1,6 +1,7 @@
 """Will it be made in time: order finish at the present and at the ideal rate, and output to the shift's end.
 
-Rates are parts per known planned busy second, so breaks, nights and lost data neither slow nor speed them;
+Rates are parts per known planned busy second outside changeovers, so breaks, nights, lost data and the setup
+already done neither slow nor speed them;
 finish times run on planned time only.
 """
 
@@ -23,7 +24,8 @@ HORIZON = timedelta(days=60)
 
 _RESOLUTION = timedelta(minutes=5)
 _SECOND = timedelta(seconds=1)
-_KNOWN = [c.value for c in BUSY_CATEGORIES if c is not TimeCategory.UNKNOWN]
+_RATED = [c.value for c in BUSY_CATEGORIES if c not in (TimeCategory.UNKNOWN, TimeCategory.CHANGEOVER)]
+"""A changeover is over when its order runs: it says nothing about the rate of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,12 @@ def edges(now: datetime) -> list[datetime]:
 def present_rate(
     ledger: pl.DataFrame, equipment: str, order: str | None = None, over: timedelta = RATE_OVER
 ) -> float | None:
-    """Good parts per second of the last `over` of known planned time in the ledger (of that order, if given).
+    """Good parts per second of the last `over` of known planned time outside changeovers in the ledger (of that order,
+    if given).
 
     Looks back by whole rows: pass a ledger made with `edges(now)`. None where there is no such time.
     """
-    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_KNOWN))
+    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_RATED))
     if order is not None:
         rows = rows.filter(pl.col("order") == order)
     newer = pl.col("duration").cum_sum(reverse=True) - pl.col("duration")

@@ -28,6 +28,8 @@ NO_DATA = timedelta(seconds=5)
 """A machine nothing has arrived from for this long shows "no data"."""
 STRIP = timedelta(hours=2)
 """How far the strip at the foot of a tile looks back."""
+STRIP_STEP = 30
+"""Seconds by which the strips move on."""
 TOP = 3
 """Losses named beside the downtime."""
 
@@ -101,13 +103,18 @@ def iso(at: datetime) -> str:
 
 
 def kpi_view(row: Mapping[str, Any]) -> KpiView:
-    """The KPIs of one row of `analytics.summary.summarise`."""
+    """The KPIs of one row of `analytics.summary.summarise`, rounded so that a viewer is sent what he can see."""
+
+    def shown(kpi: str) -> float | None:
+        value = row.get(kpi)
+        return None if value is None else round(value, 4)
+
     return KpiView(
-        oee=row.get("oee"),
-        availability=row.get("availability"),
-        performance=row.get("performance"),
-        quality=row.get("quality"),
-        coverage=row.get("coverage"),
+        oee=shown("oee"),
+        availability=shown("availability"),
+        performance=shown("performance"),
+        quality=shown("quality"),
+        coverage=shown("coverage"),
     )
 
 
@@ -138,7 +145,7 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
     plant = inputs.plant
     rows = {r["equipment"]: r for r in summarise(inputs.period, ["equipment"], plant).iter_rows(named=True)}
     latest = {r["equipment"]: r for r in inputs.strip.group_by("equipment").last().iter_rows(named=True)}
-    strips = _strips(inputs.strip)
+    strips = _strips(inputs.strip, inputs.now)
     ringing: dict[str, int] = {}
     for alert in inputs.alerts:
         ringing[alert["equipment"]] = ringing.get(alert["equipment"], 0) + 1
@@ -228,11 +235,18 @@ def _culprit(plant: Plant, machine: str, state: str, shown: Mapping[str, str]) -
             return here
 
 
-def _strips(strip: pl.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
-    """Per machine (start, end, category), neighbours of one category merged."""
+def _strips(strip: pl.DataFrame, now: datetime) -> dict[str, list[tuple[str, str, str]]]:
+    """Per machine (start, end, category), neighbours of one category merged. The edges that move with the clock are
+    moved in steps, so that an unchanged strip need not be sent every second."""
     if strip.is_empty():
         return {}
-    rows = strip.sort("equipment", "start").with_columns(run=pl.struct("equipment", "category").rle_id())
+    step = timedelta(seconds=STRIP_STEP)
+    end = now - timedelta(seconds=now.timestamp() % STRIP_STEP)
+    held = strip.with_columns(
+        start=pl.max_horizontal("start", pl.lit(end - STRIP + step, strip.schema["start"])),
+        end=pl.min_horizontal("end", pl.lit(end, strip.schema["end"])),
+    ).filter(pl.col("start") < pl.col("end"))
+    rows = held.sort("equipment", "start").with_columns(run=pl.struct("equipment", "category").rle_id())
     merged = rows.group_by("run", maintain_order=True).agg(
         pl.col("equipment", "category", "start").first(), pl.col("end").last()
     )

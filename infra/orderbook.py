@@ -67,9 +67,9 @@ class OrderBook:
             start=done.start.isoformat() if done.start else None,
             end=done.end.isoformat() if done.end and not live else None,
             due=order.due.isoformat() if order.due else None,
-            finish_present=finish.finish_present.isoformat() if finish.finish_present else None,
-            finish_ideal=finish.finish_ideal.isoformat() if finish.finish_ideal else None,
-            slack=slack.total_seconds() if slack is not None else None,
+            finish_present=_to_second(finish.finish_present),
+            finish_ideal=_to_second(finish.finish_ideal),
+            slack=float(round(slack.total_seconds())) if slack is not None else None,
             expected=finish.expected,
             priority=order.priority,
         )
@@ -98,6 +98,10 @@ class OrderBook:
         if done.start is None:
             return OrderState.WAITING.value
         return (OrderState.COMPLETED if done.good >= order.quantity else OrderState.HELD).value
+
+
+def _to_second(at: datetime | None) -> str | None:
+    return at.replace(microsecond=0).isoformat() if at else None
 
 
 def _time(text: str | None) -> datetime | None:
