@@ -19,6 +19,10 @@ from plant.states import BUSY_CATEGORIES, TimeCategory
 RATE_OVER = timedelta(minutes=30)
 """Planned time the present rate looks back over."""
 
+SETTLED = timedelta(minutes=15)
+"""Rated time after which an order has a rate of its own; before, the machine's rate whatever it made is the better
+guess."""
+
 HORIZON = timedelta(days=60)
 """No finish is forecast beyond it."""
 
@@ -71,13 +75,20 @@ def present_rate(
 
     Looks back by whole rows: pass a ledger made with `edges(now)`. None where there is no such time.
     """
-    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_RATED))
-    if order is not None:
-        rows = rows.filter(pl.col("order") == order)
+    rows = _rated_rows(ledger, equipment, order)
     newer = pl.col("duration").cum_sum(reverse=True) - pl.col("duration")
     rows = rows.sort("start").filter(newer < over // timedelta(microseconds=1))
     good, duration = rows.select(pl.col("good").sum(), pl.col("duration").sum()).row(0)
     return good * 1e6 / duration if duration else None
+
+
+def _rated_rows(ledger: pl.DataFrame, equipment: str, order: str | None) -> pl.DataFrame:
+    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_RATED))
+    return rows if order is None else rows.filter(pl.col("order") == order)
+
+
+def _rated_time(ledger: pl.DataFrame, equipment: str, order: str) -> timedelta:
+    return timedelta(microseconds=int(_rated_rows(ledger, equipment, order)["duration"].sum()))
 
 
 def planned_between(plant: Plant, equipment: str, start: datetime, end: datetime) -> timedelta:
@@ -132,7 +143,8 @@ def forecast_order(
     """The forecast of an order running on a machine. `ledger`: its recent rows, see `present_rate`;
     `good`: made so far; `start`: when it began (without it nothing is expected)."""
     left = max(quantity - good, 0)
-    rate = present_rate(ledger, equipment, order)
+    young = _rated_time(ledger, equipment, order) < SETTLED
+    rate = present_rate(ledger, equipment, None if young else order)
     cycle = cycle_at(plant, equipment, material, now)
     present = ideal = None
     if left == 0:

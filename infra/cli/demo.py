@@ -31,6 +31,8 @@ MARK = "demo"
 ORDERS = "orders.csv"
 BROKEN_FOR = timedelta(minutes=9)
 """How long the press has been down when the demo starts."""
+AHEAD = 12.0
+"""Hours of orders the plant still has before it."""
 CONNECT_WITHIN = 60.0
 """Seconds the collectors have to connect before the history is no longer carried on for them."""
 
@@ -74,7 +76,7 @@ def _run(folder: DataFolder, console: Console, host: str, port: int, seed: int, 
     now = datetime.now(UTC).replace(microsecond=0)
     start = now - history
     script = demo_script(now - BROKEN_FOR)
-    orders = demo_orders(start)
+    orders = demo_orders(start, hours=history / timedelta(hours=1) + AHEAD)
     files = _write_inputs(folder.root, orders, script)
     plcs = Supervisor(folder.logs)
     try:
