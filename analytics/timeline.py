@@ -95,22 +95,6 @@ def intervals(edges: pl.DataFrame, last: pl.DataFrame, known: pl.DataFrame, unti
     )
 
 
-def coalesce(intervals: pl.DataFrame) -> pl.DataFrame:
-    """Merge touching intervals that say the same. Associative: merging parts first changes nothing."""
-    same = (pl.col("equipment") == pl.col("equipment").shift()) & (pl.col("start") == pl.col("end").shift())
-    for name in LABEL:
-        same = same & pl.col(name).eq_missing(pl.col(name).shift())
-    return (
-        intervals.sort("equipment", "start")
-        .with_columns(run=(~same.fill_null(False)).cum_sum())
-        .group_by("run", maintain_order=True)
-        .agg(
-            pl.col("equipment").first(), pl.col("start").first(), pl.col("end").last(), pl.col(*LABEL).first()
-        )
-        .select(list(INTERVALS))
-    )
-
-
 def _unknown(times: pl.DataFrame) -> pl.DataFrame:
     """Edges to UNKNOWN at (code, time)."""
     nothing = pl.lit(None, dtype=pl.String)

@@ -10,7 +10,6 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from analytics.ledger import LedgerError, check
-from analytics.timeline import coalesce
 from pipelines.derive import derive, facts
 from plant.frames import BAD, RECODES, SAMPLES, Window, empty
 from plant.model import (
@@ -184,18 +183,6 @@ def test_of_equal_instants_the_row_received_last_wins() -> None:
     first = samples(state=[(0, RUN), (10, STOP)])
     corrected = samples(state=[(10, RUN)]).with_columns(received=pl.lit(at(500)))
     assert states(pl.concat([corrected, first]), plant(), 20) == [(0, 20, "6", "running")]
-
-
-def test_coalesce_is_associative() -> None:
-    whole = facts(samples(state=[(0, RUN), (50, STOP)]), plant(), at(100)).intervals
-    pieces = [
-        facts(samples(state=[(second, raw)]), plant(), at(end)).intervals
-        for second, raw, end in [(0, RUN, 20), (20, RUN, 50), (50, STOP, 70), (70, STOP, 100)]
-    ]
-    left = coalesce(pl.concat([coalesce(pl.concat(pieces[:3])), pieces[3]]))
-    right = coalesce(pl.concat([pieces[0], coalesce(pl.concat(pieces[1:]))]))
-    assert_frame_equal(left, whole)
-    assert_frame_equal(right, whole)
 
 
 def test_the_first_reading_is_a_baseline_and_rises_within_the_cap_count() -> None:
