@@ -29,6 +29,8 @@ from plant.model import DISCRETE_ROLES, Plant, Role
 from plant.parse import PlantErrors
 from plant.states import TimeCategory
 
+WIDE = 180
+"""Columns of the table where there is no terminal to ask."""
 LOOK_BACK = timedelta(days=1)
 """Of the historian's samples read before --from, besides the last one of each signal."""
 
@@ -211,4 +213,5 @@ def _print(table: pl.DataFrame, groups: Sequence[str]) -> None:
             str(row["good"]),
             str(row["reject"]),
         )
-    Console().print(shown)
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDE)).print(shown)
