@@ -50,7 +50,7 @@ class Recode(ByUser):
     start: str = Field(
         description="When the stop began (`stop_start` of its ledger rows), ISO 8601 with zone"
     )
-    reason: str = Field(description="Reason id of the plant file")
+    reason: str = Field(description="Reason id of the plant file; empty takes what was said before back")
 
 
 class Json(Response):

@@ -45,7 +45,8 @@ class Backend(Protocol):
     def acknowledge(self, alert: str, user: str) -> None: ...
 
     def recode(self, equipment: str, start: datetime, reason: str, user: str) -> None:
-        """Say what the stop that began at `start` was. Kept with who and when; the last entry wins."""
+        """Say what the stop that began at `start` was; no reason ("") takes what was said before back. Kept with who and
+        when; the last entry wins."""
 
     def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
         """What was said about that stop, oldest first: reason, user, at."""

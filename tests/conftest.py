@@ -208,7 +208,7 @@ class MemoryBackend:
             "equipment": equipment,
             "start": start,
             "end": stop["end"][0],
-            "reason": reason,
+            "reason": reason or None,
             "user": user,
             "at": self.now(),
         }
@@ -216,7 +216,7 @@ class MemoryBackend:
 
     def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
         mine = [e for e in self.entries if e["equipment"] == equipment and e["start"] == start]
-        return [{"reason": e["reason"], "user": e["user"], "at": e["at"].isoformat()} for e in mine]
+        return [{"reason": e["reason"] or "", "user": e["user"], "at": e["at"].isoformat()} for e in mine]
 
     def start_order(self, order: str, user: str) -> None:
         self._move(order, "waiting", "running")

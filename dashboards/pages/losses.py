@@ -17,6 +17,7 @@ from dashboards.ports import Backend
 from plant.model import Plant
 
 PATH = "/losses"
+TAKEN_BACK = "Taken back"
 SHOWN = 200
 """Stops the table lists; the API gives all."""
 
@@ -123,10 +124,19 @@ def _stop(backend: Backend, query: Query) -> Component:
         )
         for reason in leaves
     ]
+    if said and said[-1]["reason"]:
+        buttons.append(
+            html.Button(
+                "Take it back",
+                id={"type": "recode", "reason": "", "stop": query["stop"]},
+                className="button small",
+                **{"data-needs-user": "1"},
+            )
+        )
     history = [
         (
             words.moment(e["at"], plant.site.zone, backend.now()),
-            figures.loss_name(plant, e["reason"]),
+            figures.loss_name(plant, e["reason"]) if e["reason"] else TAKEN_BACK,
             _who(plant, e),
         )
         for e in said
@@ -173,7 +183,8 @@ def register(backend: Backend, cb: Callbacks) -> None:
         picked = ctx.triggered_id
         machine, start = _which(backend.plant, picked["stop"])
         name = figures.loss_name(backend.plant, picked["reason"])
-        return attempt(lambda: backend.recode(machine, start, picked["reason"], user), f"Coded as {name}")
+        done = f"Coded as {name}" if picked["reason"] else TAKEN_BACK
+        return attempt(lambda: backend.recode(machine, start, picked["reason"], user), done)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

@@ -58,7 +58,7 @@ def test_navigation_keeps_the_stream_and_marks_the_page(open_page: Open) -> None
     expect(page.locator(".panel").first).to_contain_text("Orders")
 
 
-def test_a_stop_gets_its_reason_and_can_be_coded_back(open_page: Open, board: Any) -> None:
+def test_a_stop_gets_its_reason_and_it_can_be_taken_back(open_page: Open, board: Any) -> None:
     page = open_page("/losses?machine=filler&window=shift")
     be(page, "Jan Novák")
     page.get_by_role("link", name="Give reason").first.click()
@@ -70,7 +70,10 @@ def test_a_stop_gets_its_reason_and_can_be_coded_back(open_page: Open, board: An
     expect(ask.locator("tbody")).to_contain_text("Jan Novák")
     ask.get_by_role("button", name="Tool breakage").click()
     expect(ask.locator("tbody tr")).to_have_count(2)
-    assert [entry["reason"] for entry in board.backend.entries] == ["jam", "tool"]
+    ask.get_by_role("button", name="Take it back").click()
+    expect(ask.locator("tbody tr")).to_have_count(3)
+    expect(ask.locator("tbody tr").last).to_contain_text("Taken back")
+    assert [entry["reason"] for entry in board.backend.entries] == ["jam", "tool", None]
 
 
 def test_a_bar_of_the_pareto_leads_to_its_stops(open_page: Open) -> None:
