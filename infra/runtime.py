@@ -79,7 +79,8 @@ class Runtime:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Make the first snapshot and start the threads."""
+        """Catch up, make the first snapshot and start the threads."""
+        self._catch_up(datetime.now(UTC))
         self._drain()
         self.tick(datetime.now(UTC))
         for name, target in (("tick", self._loop), ("deliver", self._deliver)):
@@ -222,11 +223,33 @@ class Runtime:
             self._heard |= {
                 e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
             }
-            closed = self._closed_until()
-            for equipment, earliest, latest in changed.iter_rows():
-                if closed and earliest < closed:
-                    self._live.restate(equipment, Window(earliest, latest + timedelta(microseconds=1)), now)
+            self._restate_closed(changed, now)
+            self._forget_arrivals()
         return self._visible(samples)
+
+    def _catch_up(self, now: datetime) -> None:
+        """What the journal still holds was stored when the last run ended, and may not have reached closed shifts."""
+        while True:
+            with self.database.read() as connection:
+                left = Arrivals(connection).after(0)
+            if left.is_empty():
+                return
+            with self._lock:
+                self._restate_closed(left.select("equipment", "earliest", "latest"), now)
+            with self.database.begin() as connection:
+                Arrivals(connection).forget(left["seq"][-1])
+
+    def _restate_closed(self, spans: pl.DataFrame, now: datetime) -> None:
+        """Derive stored ledger rows again where spans (equipment, earliest, latest) of samples reach into them."""
+        closed = self._closed_until()
+        for equipment, earliest, latest in spans.iter_rows():
+            if closed is not None and earliest < closed and equipment in self.plant.equipment:
+                self._live.restate(equipment, Window(earliest, latest + timedelta(microseconds=1)), now)
+
+    def _forget_arrivals(self) -> None:
+        with self.database.begin() as connection:
+            journal = Arrivals(connection)
+            journal.forget(journal.last())
 
     def _visible(self, samples: pl.DataFrame) -> bool:
         """Whether the newest states and orders differ from those before the batch."""

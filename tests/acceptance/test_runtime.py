@@ -19,12 +19,13 @@ from infra.closing import GRACE, close_shifts
 from infra.folder import DataFolder
 from infra.metrics import Metrics
 from infra.plantfile import PlantWatch, load
+from infra.records.arrivals import Arrivals
 from infra.records.audit import Audit
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
 from infra.shifts import instances
-from plant.frames import Window
+from plant.frames import SAMPLES, Window
 from plant.model import Plant
 from plant.parse import PlantErrors
 from plant.states import MachineState
@@ -37,8 +38,8 @@ ORDERS = "order;product;machine;quantity;due\nPO-9;bracket;press-1;100;{due}\n"
 class Running:
     """The runtime ticked once at `now`, over a history that holds a whole shift."""
 
-    def __init__(self, runtime: Runtime, now: datetime) -> None:
-        self.runtime, self.now = runtime, now
+    def __init__(self, runtime: Runtime, folder: DataFolder, now: datetime) -> None:
+        self.runtime, self.folder, self.now = runtime, folder, now
         self.backend = PlantBackend(runtime)
 
 
@@ -55,7 +56,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         spool.close()
         runtime = Runtime(plant, folder, "http://127.0.0.1:1", Metrics.unregistered())
         runtime.start()
-        yield Running(runtime, now)
+        yield Running(runtime, folder, now)
         runtime.stop()
 
 
@@ -122,6 +123,34 @@ def test_a_shift_closes_once_and_its_rows_are_those_derived(running: Running) ->
     assert stored.select(columns).equals(
         derived.filter(pl.col("start") >= stored["start"].min()).select(columns)
     )
+
+
+def test_late_samples_stored_before_a_crash_reach_the_closed_shift(running: Running) -> None:
+    runtime, now = running.runtime, datetime.now(UTC)
+    close_shifts(runtime, now)
+    with runtime.database.read() as connection:
+        assert Arrivals(connection).last() == 0, "what has been taken is not kept"
+        rows = LedgerRows(connection)
+        span = rows.span()
+        assert span is not None
+        before = rows.touching(span, ["cnc-1"])
+    row = before.filter(pl.col("duration") > 60_000_000).row(-1, named=True)
+    late = row["start"] + timedelta(seconds=10, microseconds=500)
+    sample = runtime.historian.read(Window(row["start"], row["end"]), ["cnc-1"], ["state"])[:1]
+    stored = sample.with_columns(
+        pl.lit(late, SAMPLES["time"]).alias("time"), value=pl.lit(4.0), received=pl.lit(now)
+    )
+    runtime.historian.write(stored.select(pl.col(name).cast(kind) for name, kind in SAMPLES.items()))
+    with runtime.database.begin() as connection:  # journalled, and then the process was killed
+        Arrivals(connection).append("late", 1, [("cnc-1", late, late)])
+    again = Runtime(runtime.plant, running.folder, "", Metrics.unregistered())
+    again._catch_up(now)
+    with again.database.read() as connection:
+        after = LedgerRows(connection).touching(span, ["cnc-1"])
+        assert Arrivals(connection).last() == 0
+    again.database.close()
+    assert late in set(after["start"]) and late not in set(before["start"])
+    assert after["duration"].sum() == before["duration"].sum()
 
 
 def test_orders_are_imported_all_or_none_and_started_once(running: Running) -> None:
