@@ -26,6 +26,21 @@ SAMPLES: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """Long format; key (equipment, signal, time): the row received last wins. value and text both null: the
 source says it has no value (MTConnect UNAVAILABLE, a lost connection)."""
 
+REFUSED: Mapping[str, pl.DataType | type[pl.DataType]] = {**SAMPLES, "problem": pl.String}
+"""Samples that cannot be stored, each with what is wrong with it."""
+
+TREND: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "time": TIME,  # start of the bucket: a multiple of its length since 1970-01-01 UTC
+    "equipment": pl.String,
+    "signal": pl.String,
+    "mean": pl.Float64,
+    "min": pl.Float64,
+    "max": pl.Float64,
+    "count": pl.Int64,  # samples in the bucket
+}
+"""Numbers thinned out for long trends. Only samples with a number and a quality better than BAD count;
+a bucket without any is absent. Sorted by equipment, signal, time."""
+
 INTERVALS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
     "start": TIME,

@@ -268,6 +268,35 @@ class AlertRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorianConfig:
+    """Where samples are kept. A text option may be {env = "NAME"}: the value of that variable."""
+
+    kind: str = "parquet"
+    """parquet: segments in the data folder. influxdb: a server, 1.8+, 2.x or 3.x."""
+    keep: timedelta | None = timedelta(days=400)
+    """Older samples are forgotten; None: never."""
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordsConfig:
+    """Where orders, ledger, alerts and audit are kept."""
+
+    url: object = None
+    """postgresql://user@host/name, or {env = "NAME"}; None: SQLite in the data folder."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolConfig:
+    """How much may wait between collectors and historian."""
+
+    max_bytes: int = 4 << 30
+    """Of one collector process. At the limit nothing more is acknowledged: sources that can, wait."""
+    max_age: timedelta = timedelta(days=30)
+    """Batches that have waited longer are dropped, and recorded as a gap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
     """Everything the plant file says."""
 
@@ -283,6 +312,9 @@ class Plant:
     channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
     escalations: Mapping[str, Escalation] = field(default_factory=dict)
     alert_rules: Mapping[str, AlertRule] = field(default_factory=dict)
+    historian: HistorianConfig = field(default_factory=HistorianConfig)
+    records: RecordsConfig = field(default_factory=RecordsConfig)
+    spool: SpoolConfig = field(default_factory=SpoolConfig)
 
     def machines(self) -> tuple[Equipment, ...]:
         """Equipment with a state signal, in plant-file order."""

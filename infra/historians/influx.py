@@ -5,7 +5,7 @@ That pair is what every InfluxDB generation speaks (1.8+, 2.x, 3.x; 1.6 behind i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import httpx
 import polars as pl
@@ -16,9 +16,9 @@ from urllib3.exceptions import HTTPError as TransportError
 
 from infra.historians import influxql
 from infra.historians.line_protocol import posts
-from infra.historians.samples import KEY, SERIES, checked, microseconds, unique
+from infra.historians.samples import KEY, SERIES, checked, microseconds, thinned, unique
 from pipelines.ports import HistorianError, HistorianHealth
-from plant.frames import SAMPLES, Window, empty
+from plant.frames import REFUSED, SAMPLES, Window, empty
 
 _CHUNK_ROWS = 10_000
 
@@ -64,7 +64,7 @@ class InfluxHistorian:
         database, _, retention = settings.bucket.partition("/")
         self._database = {"db": database, **({"rp": retention} if retention else {})}
 
-    def write(self, samples: pl.DataFrame) -> None:
+    def write(self, samples: pl.DataFrame) -> pl.DataFrame:
         """See the port: the server has written its log when this returns."""
         for body in posts(unique(checked(samples))):
             try:
@@ -73,6 +73,7 @@ class InfluxHistorian:
                 raise HistorianError(self._advice(error.status, error.body or error.reason)) from error
             except (TransportError, OSError) as error:
                 raise HistorianError(self._unreachable(error)) from error
+        return empty(REFUSED)
 
     def read(
         self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
@@ -95,6 +96,16 @@ class InfluxHistorian:
             return empty(SAMPLES)
         found = self._frames(influxql.last_before(microseconds(before), equipment))
         return pl.concat([empty(SAMPLES), *found]).sort(SERIES)
+
+    def trend(
+        self,
+        window: Window,
+        every: timedelta,
+        equipment: Sequence[str] | None = None,
+        signals: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """See the port."""
+        return thinned(self.read(window, equipment, signals), every)
 
     def compact(self) -> None:
         """Nothing to do: the server compacts by itself."""

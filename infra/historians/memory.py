@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 
-from infra.historians.samples import checked, chosen, instant, newest, unique
+from infra.historians.samples import checked, chosen, instant, newest, thinned, unique
 from pipelines.ports import HistorianHealth
-from plant.frames import SAMPLES, Window, empty
+from plant.frames import REFUSED, SAMPLES, Window, empty
 
 
 class MemoryHistorian:
@@ -18,11 +18,12 @@ class MemoryHistorian:
         self._samples = empty(SAMPLES)
         self._lock = threading.Lock()
 
-    def write(self, samples: pl.DataFrame) -> None:
+    def write(self, samples: pl.DataFrame) -> pl.DataFrame:
         """See the port. Raises ValueError for a frame that is not `SAMPLES`."""
         rows = checked(samples)
         with self._lock:
             self._samples = unique(pl.concat([self._samples, rows]))
+        return empty(REFUSED)
 
     def read(
         self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
@@ -44,6 +45,16 @@ class MemoryHistorian:
         if equipment is not None:
             rows &= pl.col("equipment").is_in(list(equipment))
         return newest(self._samples.filter(rows))
+
+    def trend(
+        self,
+        window: Window,
+        every: timedelta,
+        equipment: Sequence[str] | None = None,
+        signals: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """See the port."""
+        return thinned(self.read(window, equipment, signals), every)
 
     def compact(self) -> None:
         """Nothing to do: rows are merged when they are written."""

@@ -12,10 +12,10 @@ from typing import TypeVar
 import polars as pl
 
 from infra.historians.catalogue import Catalogue
-from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, unique
+from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, thinned, unique
 from infra.historians.segments import Folder, Segment, day_of, day_start
 from pipelines.ports import HistorianError, HistorianHealth
-from plant.frames import SAMPLES, Window, empty
+from plant.frames import REFUSED, SAMPLES, Window, empty
 
 T = TypeVar("T")
 
@@ -46,18 +46,13 @@ class ParquetHistorian:
         self._clock = clock
         self._explained(self._folder.prepare)
 
-    def write(self, samples: pl.DataFrame) -> None:
+    def write(self, samples: pl.DataFrame) -> pl.DataFrame:
         """See the port: durable when it returns."""
         rows = unique(checked(samples))
-        if rows.is_empty():
-            return
-        first, last = _span(rows)
-        if day_of(first) == day_of(last):
-            self._append(rows, first, last)
-            return
-        dated = rows.with_columns(day=pl.col("time").dt.date())
-        for part in dated.partition_by("day", include_key=False, maintain_order=True):
+        days = [rows] if _on_one_day(rows) else _by_day(rows)
+        for part in days:
             self._append(part, *_span(part))
+        return empty(REFUSED)
 
     def _append(self, rows: pl.DataFrame, first: int, last: int) -> None:
         def append() -> None:
@@ -123,6 +118,16 @@ class ParquetHistorian:
             rows = newest(rows.join(wanted, on=SERIES, how="semi", maintain_order="left"))
             wanted = wanted.join(rows, on=SERIES, how="anti")
             yield rows
+
+    def trend(
+        self,
+        window: Window,
+        every: timedelta,
+        equipment: Sequence[str] | None = None,
+        signals: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """See the port."""
+        return thinned(self.read(window, equipment, signals), every)
 
     def compact(self) -> None:
         """See the port: merges the small files of each day; sets damaged ones aside."""
@@ -246,6 +251,18 @@ def _encoded(rows: pl.DataFrame) -> memoryview:
 def _span(rows: pl.DataFrame) -> tuple[int, int]:
     times = rows["time"].to_physical()
     return int(times.min()), int(times.max())  # type: ignore[arg-type]
+
+
+def _on_one_day(rows: pl.DataFrame) -> bool:
+    if rows.is_empty():
+        return False
+    first, last = _span(rows)
+    return day_of(first) == day_of(last)
+
+
+def _by_day(rows: pl.DataFrame) -> list[pl.DataFrame]:
+    dated = rows.with_columns(day=pl.col("time").dt.date())
+    return dated.partition_by("day", include_key=False, maintain_order=True)
 
 
 def _groups(segments: Sequence[Segment]) -> list[list[Segment]]:
