@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.historians import line_protocol
-from infra.historians.line_protocol import decoded, encoded, lines, posts
+from infra.historians.influx import lines as line_protocol
+from infra.historians.influx.lines import decoded, encoded, lines, posts
 from plant.frames import SAMPLES
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,8 +14,8 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError as TransportError
 
-from infra.historians import influxql
-from infra.historians.line_protocol import posts
+from infra.historians.influx import queries
+from infra.historians.influx.lines import posts
 from infra.historians.samples import KEY, SERIES, checked, microseconds, thinned, unique
 from pipelines.ports import HistorianError, HistorianHealth
 from plant.frames import REFUSED, SAMPLES, Window, empty
@@ -88,13 +88,13 @@ class InfluxHistorian:
         if _none_asked(equipment) or _none_asked(signals):
             return
         start, end = microseconds(window.start), microseconds(window.end)
-        yield from self._frames(influxql.rows_between(start, end, equipment, signals))
+        yield from self._frames(queries.rows_between(start, end, equipment, signals))
 
     def last(self, before: datetime, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """See the port."""
         if _none_asked(equipment):
             return empty(SAMPLES)
-        found = self._frames(influxql.last_before(microseconds(before), equipment))
+        found = self._frames(queries.last_before(microseconds(before), equipment))
         return pl.concat([empty(SAMPLES), *found]).sort(SERIES)
 
     def trend(
@@ -113,7 +113,7 @@ class InfluxHistorian:
     def expire(self, before: datetime) -> None:
         """See the port. Works on 1.x and 2.x; 3.x has no delete, so set a retention period there."""
         midnight = datetime.combine(before.astimezone(UTC).date(), time(), UTC)
-        for _ in self._series(influxql.delete_before(microseconds(midnight))):
+        for _ in self._series(queries.delete_before(microseconds(midnight))):
             pass
 
     def health(self) -> HistorianHealth:
@@ -132,19 +132,19 @@ class InfluxHistorian:
         self._reader.close()
 
     def _frames(self, statement: str) -> Iterator[pl.DataFrame]:
-        return influxql.frames(self._series(statement))
+        return queries.frames(self._series(statement))
 
-    def _series(self, statement: str) -> Iterator[influxql.Series]:
+    def _series(self, statement: str) -> Iterator[queries.Series]:
         form = {"q": statement, "epoch": "ns", "chunked": "true", "chunk_size": str(_CHUNK_ROWS)}
         try:
             with self._reader.stream("POST", "/query", params=self._database, data=form) as answer:
                 if not answer.is_success:
                     answer.read()
                     raise HistorianError(self._advice(answer.status_code, answer.text))
-                yield from influxql.documents(answer.iter_bytes())
+                yield from queries.documents(answer.iter_bytes())
         except httpx.HTTPError as error:
             raise HistorianError(self._unreachable(error)) from error
-        except influxql.AnswerError as error:
+        except queries.AnswerError as error:
             raise HistorianError(f"InfluxDB at {self._settings.url} could not answer: {error}") from error
 
     def _unreachable(self, error: Exception) -> str:

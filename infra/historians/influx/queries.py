@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from infra.historians.line_protocol import MEASUREMENT, NUMBER, TEXT, decoded, encoded
+from infra.historians.influx.lines import MEASUREMENT, NUMBER, TEXT, decoded, encoded
 from plant.frames import SAMPLES, TIME
 
 Series = Mapping[str, Any]
