@@ -1,27 +1,163 @@
-"""Samples as InfluxDB line protocol, built column-wise in polars.
+"""InfluxDB line protocol, built column-wise in polars: of any frame (`bodies`), and of samples (`Batch`).
 
-One line per sample: `signals,equipment=E,signal=S [value=F,][text="T",]holds=Hi,quality=Qi,received=Ri TIME`,
-times in microseconds since 1970. InfluxDB overwrites field by field, so a number written over a text would
-leave the text; `holds` says what the newest line had: NUMBER, TEXT, both or neither.
+Samples are wide: one line per equipment and time, `signals,equipment=E f:meta=Mi,f=1.5,... TIME`, with up to
+three fields for a signal f. `f` is its number and `f:text` its text, each only when the sample has one; `f:meta`
+is always there: received * 100 + holds * 10 + quality. InfluxDB overwrites field by field, so a number written
+over a text would leave the text; `holds` says which of the two the newest write had: NUMBER, TEXT, both or
+neither. Times, and received, are microseconds since 1970.
 https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
 """
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from urllib.parse import unquote
 
 import polars as pl
 
 from infra.historians.samples import SERIES
+from plant.frames import SAMPLES, TIME
 
 MEASUREMENT = "signals"
+TAG = "equipment"
+TEXT_SUFFIX, META_SUFFIX = ":text", ":meta"
 NUMBER, TEXT = 1, 2
-POST_BYTES = 4_000_000
+POST_BYTES = 3_000_000
 """A post is about this long: servers refuse 10 MB (3.x) or 25 MB (1.x)."""
 
-_UNSAFE = re.compile(r"[%\\\x00-\x1f\x7f]")
+_UNSAFE_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
+_UNSAFE_IN_FIELD = re.compile(r'[%\\:"\x00-\x1f\x7f]')
 _SPECIAL = re.compile(r"([,= ])")
+_RESERVED = ("time", TAG)
 _EMPTY = "%"
+_SAMPLE_BYTES = 45
+"""Of a sample beside its names and text: meta, number, punctuation."""
+
+
+def encoded_tag(name: str) -> str:
+    """A name as the tag value that is stored: what line protocol cannot carry is percent-encoded."""
+    return _UNSAFE_IN_TAG.sub(_percent, name) or _EMPTY
+
+
+def encoded_field(name: str) -> str:
+    """A name as the field that is stored: what line protocol, InfluxQL or the suffixes cannot carry is
+    percent-encoded. No field may be called time, and 3.x wants tags and fields to differ."""
+    if name in _RESERVED:
+        return f"%{ord(name[0]):02X}{name[1:]}"
+    return _UNSAFE_IN_FIELD.sub(_percent, name) or _EMPTY
+
+
+def decoded(stored: str) -> str:
+    """The name that `encoded_tag` or `encoded_field` made this of."""
+    return "" if stored == _EMPTY else unquote(stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples in the order of their lines, one row per key."""
+
+    rows: pl.DataFrame
+    """equipment, signal (positions in the names), time, received (microseconds), value, text, quality."""
+    equipment: pl.Series
+    signals: pl.Series
+
+    @classmethod
+    def of(cls, samples: pl.DataFrame) -> "Batch":
+        """Of a checked frame in any order; of equal keys the row received last, of equals last in the frame."""
+        equipment, signals = (samples[name].unique().sort() for name in SERIES)
+        numbered = samples.select(
+            pl.col("equipment").cast(pl.Enum(equipment)).to_physical().cast(pl.UInt32),
+            pl.col("signal").cast(pl.Enum(signals)).to_physical().cast(pl.UInt32),
+            pl.col("time", "received").to_physical(),
+            "value",
+            "text",
+            "quality",
+        )
+        key = ("equipment", "time", "signal")
+        order = numbered.select(pl.arg_sort_by(*key, "received", maintain_order=True)).to_series()
+        newest = pl.any_horizontal(pl.col(k).ne_missing(pl.col(k).shift(-1)) for k in key)
+        return cls(numbered[order].filter(newest), equipment, signals)
+
+    def __len__(self) -> int:
+        return self.rows.height
+
+    def part(self, rows: pl.DataFrame) -> "Batch":
+        """Some of the rows, in their order."""
+        return Batch(rows, self.equipment, self.signals)
+
+    def samples(self) -> pl.DataFrame:
+        """`plant.frames.SAMPLES` of them."""
+        return self.rows.with_columns(
+            self.equipment.gather(self.rows["equipment"]),
+            self.signals.gather(self.rows["signal"]),
+            pl.col("time", "received").cast(TIME),
+        ).select(SAMPLES.keys())
+
+    def posts(self) -> "Iterator[Batch]":
+        """Parts whose bodies are about POST_BYTES long, cut between lines."""
+        name = self.signals.str.len_bytes().cast(pl.Int64) * 2 + _SAMPLE_BYTES
+        length = name.gather(self.rows["signal"]) + self.rows["text"].str.len_bytes().fill_null(0)
+        starts = (
+            self.rows.select(_begins().alias("begins"), part=(length.cum_sum() - length) // POST_BYTES)
+            .with_row_index("row")
+            .filter("begins")
+            .filter(pl.col("part") != pl.col("part").shift(1, fill_value=-1))["row"]
+            .to_list()
+        )
+        for start, end in pairwise([*starts, len(self)]):
+            yield self.part(self.rows[start:end])
+
+    def body(self) -> bytes:
+        """The body of the write that stores them; its precision is "us". Values must be finite."""
+        heads = [f"\n{MEASUREMENT},{TAG}={_escaped(encoded_tag(e))} " for e in self.equipment]
+        fields = pl.Series([_escaped(encoded_field(s)) for s in self.signals], dtype=pl.String)
+        begins = _begins()
+        ends = begins.shift(-1, fill_value=True)
+        number, text = pl.col("value").is_not_null(), pl.col("text").is_not_null()
+        holds = number.cast(pl.Int64) * (NUMBER * 10) + text.cast(pl.Int64) * (TEXT * 10)
+        pieces = [
+            _names([",", *heads], pl.when(begins).then(pl.col("equipment") + 1).otherwise(0)),
+            _names(fields + f"{META_SUFFIX}=", pl.col("signal")),
+            pl.col("received") * 100 + holds + pl.col("quality"),
+            pl.lit("i"),
+        ]
+        if self.rows["value"].null_count() < len(self):
+            pieces += [_names("," + fields + "=", pl.when(number).then("signal")), pl.col("value")]
+        if self.rows["text"].null_count() < len(self):
+            names = _names("," + fields + f'{TEXT_SUFFIX}="', pl.when(text).then("signal"))
+            pieces += [names, _inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
+        pieces += [pl.when(ends).then(pl.lit(" ")), pl.when(ends).then("time")]
+        return _written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)))
+
+
+def _begins() -> pl.Expr:
+    """Whether the row is the first of its line."""
+    return pl.any_horizontal(pl.col(k).ne_missing(pl.col(k).shift(1)) for k in ("equipment", "time"))
+
+
+def _names(names: pl.Series | Sequence[str], position: pl.Expr) -> pl.Expr:
+    return pl.lit(pl.Series(names, dtype=pl.String)).gather(position)
+
+
+def _inside_quotes(text: pl.Expr) -> pl.Expr:
+    return text.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
+
+
+def _written(column: pl.DataFrame) -> bytes:
+    """One string column as bytes, without anything between the rows; faster than joining it."""
+    target = io.BytesIO()
+    column.write_csv(target, include_header=False, quote_style="never", line_terminator="")
+    return target.getvalue()
+
+
+def _percent(found: re.Match[str]) -> str:
+    return f"%{ord(found[0]):02X}"
+
+
+def _escaped(name: str) -> str:
+    return _SPECIAL.sub(r"\\\1", name)
 
 
 def posts(samples: pl.DataFrame) -> Iterator[bytes]:
@@ -60,15 +196,8 @@ def lines(samples: pl.DataFrame) -> pl.Series:
     return prefixed.select(line.alias("line"))["line"]
 
 
-def encoded(name: str) -> str:
-    """A name as the tag value that is stored: what line protocol cannot carry is percent-encoded."""
-    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", name) or _EMPTY
-
-
-def decoded(tag: str) -> str:
-    """The name that `encoded` made a tag value of."""
-    return "" if tag == _EMPTY else unquote(tag)
+encoded = encoded_tag
 
 
 def _tag(name: str) -> str:
-    return _SPECIAL.sub(r"\\\1", encoded(name))
+    return _escaped(encoded(name))
