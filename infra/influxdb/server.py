@@ -51,15 +51,19 @@ class InfluxServer:
         return f"{self.user}:{self.password}"
 
     def start(self) -> None:
-        """Start influxd and the proxy, wait until both answer. Raises ServerError with the end of the log."""
-        limited = [_program("prlimit"), f"--as={_ADDRESS_SPACE}"]
-        self.influxd = self._spawn([*limited, _program("influxd"), "-config", self._filled("influxd.conf")])
+        """Start what does not run of influxd and the proxy, wait until both answer. Raises ServerError with
+        the end of the log."""
+        if self.influxd is None or self.influxd.poll() is not None:
+            limited = [_program("prlimit"), f"--as={_ADDRESS_SPACE}"]
+            command = [*limited, _program("influxd"), "-config", self._filled("influxd.conf")]
+            self.influxd = self._spawn(command)
         self._await(f"http://127.0.0.1:{self.influx_port}/ping", self.influxd, "influxd")
-        # nginx looks for its compiled-in error log before it has read the file.
-        log = f"{self.folder}/nginx.log"
-        self.nginx = self._spawn(
-            [_program("nginx"), "-e", log, "-p", f"{self.folder}/", "-c", self._filled("nginx.conf")]
-        )
+        if self.nginx is None or self.nginx.poll() is not None:
+            # nginx looks for its compiled-in error log before it has read the file.
+            log = f"{self.folder}/nginx.log"
+            self.nginx = self._spawn(
+                [_program("nginx"), "-e", log, "-p", f"{self.folder}/", "-c", self._filled("nginx.conf")]
+            )
         self._await(f"{self.url}/ping", self.nginx, "nginx")
 
     def stop(self) -> None:
