@@ -181,10 +181,8 @@ def test_what_is_written_says_what_the_samples_said(rows: list[tuple], post_byte
     expected = {}
     for at, equipment, signal, value, text, quality, received in sorted(rows, key=lambda r: r[6]):
         expected[equipment, signal, at] = (value, text, quality, received)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(line_protocol, "POST_BYTES", post_bytes)
-        batch = Batch.of(frame.select(SAMPLES.keys()))
-        parts = list(batch.posts())
+    batch = Batch.of(frame.select(SAMPLES.keys()))
+    parts = list(batch.posts(post_bytes))
     assert stored([p.body() for p in parts]) == stored([batch.body()]) == expected
     lines_of = [(tags["equipment"], at) for p in parts for _, tags, _, at in parsed(p.body())]
     assert len(lines_of) == len(set(lines_of))

@@ -95,12 +95,16 @@ class Batch:
             pl.col("time", "received").cast(TIME),
         ).select(SAMPLES.keys())
 
-    def posts(self) -> "Iterator[Batch]":
-        """Parts whose bodies are about POST_BYTES long, cut between lines."""
+    def lines(self) -> int:
+        """How many lines they are."""
+        return int(self.rows.select(_begins().sum()).item())
+
+    def posts(self, longest: int = POST_BYTES) -> "Iterator[Batch]":
+        """Parts whose bodies are about `longest` bytes, cut between lines."""
         name = self.signals.str.len_bytes().cast(pl.Int64) * 2 + _SAMPLE_BYTES
         length = name.gather(self.rows["signal"]) + self.rows["text"].str.len_bytes().fill_null(0)
         starts = (
-            self.rows.select(_begins().alias("begins"), part=(length.cum_sum() - length) // POST_BYTES)
+            self.rows.select(_begins().alias("begins"), part=(length.cum_sum() - length) // longest)
             .with_row_index("row")
             .filter("begins")
             .filter(pl.col("part") != pl.col("part").shift(1, fill_value=-1))["row"]
@@ -129,7 +133,7 @@ class Batch:
             names = _names("," + fields + f'{TEXT_SUFFIX}="', pl.when(text).then("signal"))
             pieces += [names, _inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
         pieces += [pl.when(ends).then(pl.lit(" ")), pl.when(ends).then("time")]
-        return _written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)))
+        return _written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)))[1:]
 
 
 def _begins() -> pl.Expr:
