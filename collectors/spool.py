@@ -21,7 +21,7 @@ import shutil
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 SUFFIX = ".arrow"
 NAME = re.compile(r"(\d{16})_(-?\d+)_(-?\d+)_(\d+)_([0-9a-f]{8})\.arrow")
-OLD_NAME = re.compile(r"(\d{16})-([0-9a-f]{8})\.arrow")
+OLD_NAME = re.compile(r"\d{16}-[0-9a-f]{8}\.arrow")
 """Written by version 0.1; renamed when first seen."""
 RESERVED = 1000
 """Sequence numbers are reserved on disk in blocks of this size: a restart skips some, it never reuses one."""
@@ -130,7 +130,7 @@ class Spool:
         self._mutex = threading.Lock()
         self._lock_file: IO[str] | None = None
         self._next = self._reserved = self._used = 0
-        self._sizes: dict[str, dict[str, int]] = {}
+        self._known: dict[str, dict[str, tuple[int, int]]] = {}
 
     def append(self, samples: pl.DataFrame) -> int:
         """Put a batch (`plant.frames.SAMPLES`) on disk and return its sequence number once it is durable.
@@ -316,18 +316,22 @@ class Spool:
             return time.time_ns() // 1_000_000
 
     def _waiting_in(self, folder: Path) -> Waiting:
-        entries = _entries(folder)
-        known, sizes = self._sizes.get(folder.name, {}), {}
-        for entry in entries:
-            size = known.get(entry.name)
-            if size is None:
+        """Each file is asked for its size once: a long backlog is looked at every second."""
+        names = _names(folder)
+        known = self._known.get(folder.name, {})
+        if not all(map(known.__contains__, names)):
+            fresh = {}
+            for entry in _parsed(folder, (name for name in names if name not in known)):
                 with contextlib.suppress(FileNotFoundError):
-                    size = entry.path.stat().st_size
-            if size is not None:
-                sizes[entry.name] = size
-        self._sizes[folder.name] = sizes
-        oldest = next((at for e in entries if (at := _written(e.path)) is not None), None)
-        return Waiting(len(sizes), sum(e.rows for e in entries), sum(sizes.values()), oldest)
+                    fresh[entry.name] = (entry.rows, entry.path.stat().st_size)
+            known = {**known, **fresh}
+        if len(known) != len(names):
+            known = {name: known[name] for name in names if name in known}
+        self._known[folder.name] = known
+        oldest = next((at for name in known if (at := _written(folder / name)) is not None), None)
+        return Waiting(
+            len(known), sum(k[0] for k in known.values()), sum(k[1] for k in known.values()), oldest
+        )
 
     def _set_aside(self, entry: Entry, why: str) -> SpoolDamagedError:
         """Record what is missing, then move the file out of the way."""
@@ -394,40 +398,43 @@ def _folders(root: Path) -> list[Path]:
 
 def _entries(folder: Path, after: int = -1) -> list[Entry]:
     """The batches of a folder with a sequence above `after`, in order."""
+    return list(_parsed(folder, _names(folder, after)))
+
+
+def _names(folder: Path, after: int = -1) -> list[str]:
     seen = f"{after + 1:016d}"
     try:
-        with os.scandir(folder) as files:
-            names = sorted(f.name for f in files if f.name >= seen and f.name.endswith(SUFFIX))
+        names = os.listdir(folder)  # noqa: PTH208 a Path for each of 100 000 names takes seconds
     except FileNotFoundError:
         return []
-    found = []
+    wanted = [name for name in names if name >= seen and name.endswith(SUFFIX)]
+    return sorted(_renamed(folder, name) if OLD_NAME.fullmatch(name) else name for name in wanted)
+
+
+def _parsed(folder: Path, names: Iterable[str]) -> Iterator[Entry]:
     for name in names:
-        match = NAME.fullmatch(name) or _renamed(folder, name)
-        if match:
+        if match := NAME.fullmatch(name):
             sequence, first, last, rows = map(int, match.groups()[:4])
-            found.append(Entry(folder.name, sequence, folder, match[0], first, last, rows))
-    return found
+            yield Entry(folder.name, sequence, folder, match[0], first, last, rows)
 
 
-def _renamed(folder: Path, name: str) -> re.Match[str] | None:
+def _renamed(folder: Path, name: str) -> str:
     """Give a file of version 0.1 the name it would have today. A damaged one counts as no rows at the time it was
     written, so that reading it sets it aside."""
-    old = OLD_NAME.fullmatch(name)
-    if old is None:
-        return None
-    path, rows, checksum = folder / name, 0, int(old[2], 16)
+    path, number, checksum = folder / name, int(name[:16]), name[17:25]
+    rows = 0
     try:
         first = last = path.stat().st_mtime_ns // 1000
         with contextlib.suppress(OSError, pl.exceptions.PolarsError):
             data = path.read_bytes()
-            if zlib.crc32(data) == checksum:
+            if zlib.crc32(data) == int(checksum, 16):
                 samples = pl.read_ipc(io.BytesIO(data))
                 rows, (first, last) = samples.height, _span(samples)
-        new = _name(int(old[1]), first, last, rows, checksum)
+        new = _name(number, first, last, rows, int(checksum, 16))
         path.rename(folder / new)
     except FileNotFoundError:
-        return None
-    return NAME.fullmatch(new)
+        return name
+    return new
 
 
 def _written(path: Path) -> datetime | None:
