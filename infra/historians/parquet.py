@@ -49,17 +49,18 @@ class ParquetHistorian:
     def write(self, samples: pl.DataFrame) -> pl.DataFrame:
         """See the port: durable when it returns."""
         rows = unique(checked(samples))
-        days = [rows] if _on_one_day(rows) else _by_day(rows)
-        for part in days:
-            self._append(part, *_span(part))
+        if not rows.is_empty():
+            self._explained(partial(self._append, rows))
         return empty(REFUSED)
 
-    def _append(self, rows: pl.DataFrame, first: int, last: int) -> None:
-        def append() -> None:
-            self._catalogue.announce(rows.select(SERIES).unique().iter_rows(), day_of(first))
-            self._folder.publish(_encoded(rows), first, last, rows.height)
-
-        self._explained(append)
+    def _append(self, rows: pl.DataFrame) -> None:
+        first, last = _span(rows)
+        if day_of(first) != day_of(last):
+            for _, day in rows.group_by(pl.col("time").dt.date(), maintain_order=True):
+                self._append(day)
+            return
+        self._catalogue.announce(_series(rows).iter_rows(), day_of(first))
+        self._folder.publish(_encoded(rows), first, last, rows.height)
 
     def read(
         self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
@@ -253,16 +254,10 @@ def _span(rows: pl.DataFrame) -> tuple[int, int]:
     return int(times.min()), int(times.max())  # type: ignore[arg-type]
 
 
-def _on_one_day(rows: pl.DataFrame) -> bool:
-    if rows.is_empty():
-        return False
-    first, last = _span(rows)
-    return day_of(first) == day_of(last)
-
-
-def _by_day(rows: pl.DataFrame) -> list[pl.DataFrame]:
-    dated = rows.with_columns(day=pl.col("time").dt.date())
-    return dated.partition_by("day", include_key=False, maintain_order=True)
+def _series(ordered: pl.DataFrame) -> pl.DataFrame:
+    """The series of rows `unique` has sorted."""
+    runs = pl.struct(SERIES).rle().struct.field("value")
+    return ordered.select(runs.struct.unnest())
 
 
 def _groups(segments: Sequence[Segment]) -> list[list[Segment]]:

@@ -7,6 +7,8 @@ one out of (6000 = 200 machine-months).
 
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +28,31 @@ SIGNALS = 5
 MACHINE_DAYS = int(os.environ.get("LINESIDE_BENCH_DAYS", "6000"))
 PER_MACHINE_DAY = 2_880
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+READER = """
+import sys, threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from infra.historians.parquet import ParquetHistorian
+from plant.frames import Window
+
+start = datetime.fromisoformat(sys.argv[2])
+window = Window(start, start + timedelta(days=1))
+historian = ParquetHistorian(Path(sys.argv[1]))
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+print("ready", flush=True)
+reads = errors = seen = 0
+while not stop.is_set():
+    reads += 1
+    try:
+        rows = historian.read(window, ["machine-7"], ["signal-0"]).height
+        errors += rows < seen
+        seen = rows
+    except Exception:
+        errors += 1
+print(reads, errors, seen)
+"""
 
 
 def batch(number: int) -> pl.DataFrame:
@@ -101,6 +128,21 @@ def bench_append(folder: Path) -> None:
     print(f"{total / after / 1e6:.1f} M rows/s merged; merging {total / merging / 1e6:.1f} M rows/s")
 
 
+def bench_read_while_written(folder: Path) -> None:
+    """Another process reads one series again and again; one that got shorter counts as an error."""
+    historian = ParquetHistorian(folder / "shared")
+    frames = [batch(n) for n in range(BATCHES)]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", READER, str(folder / "shared"), START.isoformat()]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as reader:
+        assert reader.stdout is not None
+        reader.stdout.readline()
+        ours = statistics.median(timed(lambda f=f: historian.write(f)) for f in frames)  # type: ignore[misc]
+        reads, errors, seen = reader.communicate()[0].split()
+    print(f"append while another process reads: {ROWS / ours:,.0f} rows/s durable;", end=" ")
+    print(f"{reads} reads up to {seen} rows, errors {errors}")
+
+
 def bench_machine_day(folder: Path) -> None:
     machines = 200
     days = max(1, MACHINE_DAYS // machines)
@@ -123,6 +165,7 @@ def bench_machine_day(folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(dir=".", prefix="var-bench-") as folder:
         bench_append(Path(folder))
+        bench_read_while_written(Path(folder))
         bench_machine_day(Path(folder))
 
 
