@@ -7,8 +7,10 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from collectors import discover
@@ -16,31 +18,36 @@ from collectors.connection import FIRST_DELAY, MAX_DELAY, utc_now
 from collectors.emit import SpoolEmit
 from collectors.ports import Collector
 from collectors.spool import Spool
+from collectors.watch import SpoolWatch
 from plant.model import Plant, Source
 
 log = logging.getLogger(__name__)
 
 STATUS_EVERY = 1.0
+LOOK_EVERY = 5.0
+"""Seconds between two looks at what waits in the spool."""
 
 
 async def run_collectors(plant: Plant, spool: Spool, status_file: Path) -> None:
     """Collect from every source of the plant into the spool until SIGTERM, SIGINT or cancellation.
 
     An exception in one collector restarts that one, with back-off. `status_file` is replaced every second:
-    JSON with `time`, `pid`, `spool` (`problem`: "" or why nothing is acknowledged, `batches`) and `sources`
-    by id: protocol and the fields of `collectors.ports.SourceStatus`, times in ISO 8601, and `lag`: seconds
-    from the newest sample's time to now, null when there is none.
+    JSON with `time`, `pid`, `spool` (`problem`: "" or why nothing is acknowledged, `batches` written, and what
+    `SpoolWatch.status` says) and `sources` by id: protocol and the fields of `collectors.ports.SourceStatus`,
+    times in ISO 8601, and `lag`: seconds from the newest sample's time to now, null when there is none.
 
     Raises ValueError when a source's protocol, options or addresses are wrong (what `check` found, all of
     it).
     """
     collectors = _create(plant)
-    emit = SpoolEmit(spool)
+    emit, watch = SpoolEmit(spool), SpoolWatch(spool, utc_now())
+    write_status = partial(_write_status, plant, collectors, emit, watch, status_file)
     tasks = [
         asyncio.create_task(_supervise(name, collector, emit), name=f"collector {name}")
         for name, collector in collectors.items()
     ]
-    tasks.append(asyncio.create_task(_report(plant, collectors, emit, status_file), name="status"))
+    tasks.append(asyncio.create_task(_report(write_status, status_file), name="status"))
+    tasks.append(asyncio.create_task(_look_after(watch), name="spool"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -53,11 +60,11 @@ async def run_collectors(plant: Plant, spool: Spool, status_file: Path) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await emit.close()
-        await asyncio.to_thread(_write_status, plant, collectors, emit, status_file)
+        await asyncio.to_thread(write_status)
 
 
 def status_of(
-    plant: Plant, collectors: dict[str, Collector], emit: SpoolEmit, now: datetime
+    plant: Plant, collectors: dict[str, Collector], emit: SpoolEmit, watch: SpoolWatch, now: datetime
 ) -> dict[str, object]:
     """What the status file says."""
     sources: dict[str, object] = {}
@@ -68,7 +75,7 @@ def status_of(
     return {
         "time": now,
         "pid": os.getpid(),
-        "spool": {"problem": emit.problem, "batches": emit.batches},
+        "spool": {"problem": emit.problem, "batches": emit.batches, **watch.status()},
         "sources": sources,
     }
 
@@ -117,11 +124,24 @@ async def _supervise(name: str, collector: Collector, emit: SpoolEmit) -> None:
         delay = min(2 * delay, MAX_DELAY)
 
 
-async def _report(plant: Plant, collectors: dict[str, Collector], emit: SpoolEmit, status_file: Path) -> None:
+async def _look_after(watch: SpoolWatch) -> None:
     said = ""
     while True:
         try:
-            await asyncio.to_thread(_write_status, plant, collectors, emit, status_file)
+            await asyncio.to_thread(watch.look, utc_now())
+            said = ""
+        except OSError as error:
+            if said != str(error):
+                said = str(error)
+                log.error("cannot look at the spool: %s", error)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+async def _report(write_status: Callable[[], None], status_file: Path) -> None:
+    said = ""
+    while True:
+        try:
+            await asyncio.to_thread(write_status)
             said = ""
         except OSError as error:
             if said != str(error):
@@ -130,8 +150,10 @@ async def _report(plant: Plant, collectors: dict[str, Collector], emit: SpoolEmi
         await asyncio.sleep(STATUS_EVERY)
 
 
-def _write_status(plant: Plant, collectors: dict[str, Collector], emit: SpoolEmit, status_file: Path) -> None:
-    text = json.dumps(status_of(plant, collectors, emit, utc_now()), default=_iso)
+def _write_status(
+    plant: Plant, collectors: dict[str, Collector], emit: SpoolEmit, watch: SpoolWatch, status_file: Path
+) -> None:
+    text = json.dumps(status_of(plant, collectors, emit, watch, utc_now()), default=_iso)
     temporary = status_file.with_name(status_file.name + ".tmp")
     status_file.parent.mkdir(parents=True, exist_ok=True)
     temporary.write_text(text, encoding="utf-8")

@@ -125,7 +125,7 @@ class Spool:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.directory, self.max_bytes, self.max_age = Path(directory), max_bytes, max_age
-        self._collector, self._clock = collector, clock
+        self.collector, self._clock = collector, clock
         self._own = self.directory / collector
         self._mutex = threading.Lock()
         self._lock_file: IO[str] | None = None
@@ -173,8 +173,10 @@ class Spool:
                 found.append((newest, entry.collector, entry.sequence, entry))
         return [item[3] for item in sorted(found)]
 
-    def waiting(self) -> Waiting:
-        """All that waits, of all collectors."""
+    def waiting(self, collector: str | None = None) -> Waiting:
+        """What waits of one collector; None: of all."""
+        if collector is not None:
+            return self._waiting_in(self.directory / collector)
         every = self.waiting_by_collector().values()
         return Waiting(
             sum(w.batches for w in every),
@@ -269,9 +271,9 @@ class Spool:
     def _open(self) -> None:
         if self._lock_file is not None:
             return
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", self._collector):
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", self.collector):
             raise SpoolError(
-                f"a spool writer needs a name of letters, digits, '.', '_' and '-', not {self._collector!r}"
+                f"a spool writer needs a name of letters, digits, '.', '_' and '-', not {self.collector!r}"
             )
         make_directory(self._own)
         lock = (self._own / "writer.lock").open("a")

@@ -16,5 +16,6 @@ def run(path: Path, data: Path, options: str) -> int:
     log_to_stderr()
     plant = with_secrets(with_options(load(path), json.loads(options)))
     folder = DataFolder(data)
-    asyncio.run(run_collectors(plant, Spool(folder.spool, "collect"), folder.collectors))
+    spool = Spool(folder.spool, "collect", plant.spool.max_bytes, plant.spool.max_age)
+    asyncio.run(run_collectors(plant, spool, folder.collectors))
     return 0

@@ -88,7 +88,11 @@ def test_a_failing_collector_is_started_again_and_the_others_go_on(
     got = spooled(tmp_path / "spool").filter(pl.col("equipment") == "bad")
     assert got["text"].to_list() == ["ACTIVE", "STOPPED"]
     said = status(file)
-    assert said["spool"] == {"problem": "", "batches": said["spool"]["batches"]} and said["pid"] > 0
+    spool = said["spool"]
+    assert spool["problem"] == spool["alarm"] == "" and spool["batches"] > 0 and said["pid"] > 0
+    assert (
+        set(spool["waiting"]) == {"batches", "samples", "bytes", "oldest"} and spool["max_bytes"] == 4 << 30
+    )
     good = said["sources"]["good"]
     assert good["protocol"] == "shdr" and good["last_sample"] == "2026-01-31T06:00:05+00:00"
     lag = datetime.fromisoformat(said["time"]) - datetime(2026, 1, 31, 6, 0, 5, tzinfo=UTC)
