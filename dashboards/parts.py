@@ -100,9 +100,24 @@ def table(
     def cls(column: int) -> str:
         return "num" if column in numeric else ""
 
-    head = html.Tr([html.Th(text, className=cls(i), scope="col") for i, text in enumerate(heads)])
-    body = [html.Tr([html.Td(cell, className=cls(i)) for i, cell in enumerate(row)]) for row in rows]
-    inside = html.Table([html.Thead(head), html.Tbody(body)], className="table")
+    # A phone shows each row as a card of its own (pages.css), with the heads beside the cells. Roles are said
+    # again because a table that is not laid out as one loses them.
+    head = html.Tr(
+        [html.Th(text, className=cls(i), scope="col", role="columnheader") for i, text in enumerate(heads)],
+        role="row",
+    )
+    body = [
+        html.Tr(
+            [
+                html.Td(cell, className=cls(i), role="cell", **{"data-head": heads[i]})
+                for i, cell in enumerate(row)
+            ],
+            role="row",
+        )
+        for row in rows
+    ]
+    groups = [html.Thead(head, role="rowgroup"), html.Tbody(body, role="rowgroup")]
+    inside = html.Table(groups, className="table", role="table")
     return html.Div(inside, className="scroll", tabIndex="0", role="region", **{"aria-label": "Table"})
 
 
