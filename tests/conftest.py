@@ -1,10 +1,14 @@
-"""A small plant with two days of history, held in memory, for the tests of the board and its API."""
+"""Shared by the tests: a small plant held in memory, for the board and its API; empty records databases."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
-from itertools import cycle
+from itertools import count, cycle
+from pathlib import Path
+from signal import SIGQUIT
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -14,6 +18,8 @@ from analytics.ledger import ledger
 from analytics.summary import summarise
 from dashboards.ports import Refused
 from dashboards.view import AlertView, BoardSnapshot, KpiView, LineView, MachineView, OrderView, ShiftView
+from infra.postgres.server import PostgresServer, running
+from infra.records.database import Database, upgrade
 from plant.frames import INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window
 from plant.model import (
     Equipment,
@@ -434,3 +440,30 @@ def board_backend() -> MemoryBackend:
 def make_board_backend() -> Callable[[], MemoryBackend]:
     """The maker of it, for fixtures that live longer than a test."""
     return MemoryBackend
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test process with a database `migrated` to copy. Not installed: an error, no skip."""
+    # Not below pytest's own folder: nobody but its owner reaches that, and root's server runs as another user.
+    with TemporaryDirectory(prefix="lineside-postgres-") as folder, running(Path(folder)) as server:
+        migrated = Database(server.create("migrated"))
+        upgrade(migrated)
+        migrated.close()
+        yield server
+        server.stop(SIGQUIT)  # nobody needs what it holds: no last checkpoint
+
+
+@pytest.fixture
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., str]:
+    """Gives URLs of empty records databases: `records_url("postgresql")`, `records_url("sqlite", migrated=False)`."""
+    given = count()
+
+    def url(kind: str, migrated: bool = True) -> str:
+        name = f"records_{uuid4().hex[:12]}_{next(given)}"
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / name}.db"
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.create(name, "migrated" if migrated else "template0")
+
+    return url

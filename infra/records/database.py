@@ -19,8 +19,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import BigInteger, Connection, Dialect, Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator
 
 from infra import migrations
@@ -29,6 +30,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 BUSY_SECONDS = 30.0
 """How long a SQLite writer waits for another one before it gives up with an error."""
+_POSTGRES = {
+    "connect_timeout": "5",
+    "keepalives_idle": "15",
+    "tcp_user_timeout": "20000",
+    "application_name": "lineside",
+}
+"""Unless the URL says otherwise. A server that has vanished is noticed within seconds, not within hours."""
 
 
 class RecordsError(Exception):
@@ -55,13 +63,16 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Database:
-    """One records database. Thread-safe; every `begin` or `read` uses a connection of its own."""
+    """One records database. Thread-safe; every `begin` or `read` uses a connection of its own.
+
+    A server that has been away is connected to again by the next `begin` or `read`.
+    """
 
     def __init__(self, url: str) -> None:
         """Opens nothing yet.
 
         Args:
-            url: `sqlite:///relative.db`, `sqlite:////absolute/path.db` or `postgresql://user@host/name`.
+            url: `sqlite:///relative.db`, `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`.
         Raises:
             RecordsError: the URL is not one of these, or the file's folder does not exist.
         """
@@ -69,7 +80,7 @@ class Database:
             parsed = make_url(url)
         except ArgumentError as error:
             raise RecordsError(
-                f"records url {url!r} is not a database URL, e.g. sqlite:///records.db"
+                "the records url is not a database URL, e.g. postgresql://user@host/name"
             ) from error
         self.name = parsed.render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -82,20 +93,26 @@ class Database:
             self._engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
             _make_sqlite_serialisable(self._engine)
         elif parsed.get_backend_name() == "postgresql":
-            self._engine = create_engine(parsed, pool_pre_ping=True)
+            self._engine = create_engine(_with_driver(parsed), pool_pre_ping=True)
         else:
             raise RecordsError(f"records url {self.name}: only sqlite and postgresql are supported")
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A write transaction: committed when the block ends, rolled back when it raises."""
-        with self._engine.begin() as connection:
+        """A write transaction: committed when the block ends, rolled back when it raises.
+
+        Raises RecordsError: the database is not there. If that was while committing, nobody can say whether it was.
+        """
+        with self._explained(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent snapshot to read from; never waits for a writer, and refuses to write."""
-        with self._engine.connect() as connection:
+        """A consistent snapshot to read from; never waits for a writer, and refuses to write.
+
+        Raises RecordsError: the database is not there.
+        """
+        with self._explained(), self._engine.connect() as connection:
             if self.is_sqlite:
                 connection = connection.execution_options(lineside_read=True)
             else:
@@ -108,6 +125,21 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            # Without a statement it failed to connect or to commit; with one, the statement is what is wrong.
+            if error.statement is not None and not error.connection_invalidated:
+                raise
+            raise RecordsError(_advice(self.name, self.is_sqlite, str(error.orig))) from error
+        except PoolTimeout as error:
+            why = (
+                "all connections are in use; it goes on when one is free. If that stays so, restart Lineside"
+            )
+            raise RecordsError(f"the records database {self.name}: {why}") from error
 
 
 def serialise(connection: Connection, what: str) -> None:
@@ -147,6 +179,33 @@ def upgrade(database: Database) -> None:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _with_driver(url: URL) -> URL:
+    """The URL with the driver we have (psycopg 3) and our connection settings where it has none of its own."""
+    settings = {name: value for name, value in _POSTGRES.items() if name not in url.query}
+    return url.set(drivername="postgresql+psycopg").update_query_dict(settings)
+
+
+def _advice(name: str, is_sqlite: bool, said: str) -> str:
+    """One sentence about a database that cannot be had, and what to do."""
+    if is_sqlite:
+        fix = "check that the file is there and this user may write it and its folder, and that the disk has room"
+    elif "authentication failed" in said or "no password" in said or "role " in said:
+        fix = "correct user and password in the url of [records], or in the variable it names"
+    elif "database " in said and "does not exist" in said:
+        fix = "create it (createdb NAME), or correct the url of [records]"
+    elif "pg_hba.conf" in said:
+        fix = "allow this machine in the server's pg_hba.conf"
+    elif "too many" in said or "remaining connection slots" in said:
+        fix = "raise max_connections of the server, or stop what else uses it"
+    elif "resolve host" in said or "Name or service not known" in said:
+        fix = "correct the host in the url of [records]"
+    else:
+        fix = "start the server or correct host and port; a running plant goes on by itself when it is back"
+    # psycopg lists every address it tried; the last line says it as well as all of them.
+    why = " ".join((said.strip().splitlines() or ["it does not answer"])[0].split())
+    return f"the records database {name} cannot be used ({why}): {fix}"
 
 
 def _make_sqlite_serialisable(engine: Engine) -> None:

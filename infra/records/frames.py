@@ -43,6 +43,8 @@ def store(connection: Connection, target: Table, frame: pl.DataFrame) -> None:
         return
     times = [name for name, kind in frame.schema.items() if kind == TIME]
     stored = frame.with_columns(pl.col(times).cast(pl.Int64))
+    if connection.dialect.name == "postgresql":  # which has no text with a NUL in it
+        stored = stored.with_columns(pl.col(pl.String).str.replace_all("\0", "\ufffd", literal=True))
     plain = table(target.name, *[column(name) for name in frame.columns])
     statement = insert(plain).compile(dialect=connection.dialect, column_keys=frame.columns)
     # Straight to the driver: SQLAlchemy would spend more time on each row than the database does.

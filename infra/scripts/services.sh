@@ -3,21 +3,22 @@
 # They are only installed: the tests start their own copies on free loopback ports.
 set -euo pipefail
 
-declare -A package_of=([chromium]=chromium [influxd]=influxdb [nginx]=nginx-light)
-PATH="$PATH:/usr/sbin:/sbin"
+declare -A package_of=([chromium]=chromium [influxd]=influxdb [nginx]=nginx-light [postgres]=postgresql)
+# Debian keeps PostgreSQL's programs out of the path, one folder for each version.
+PATH="$PATH:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)"
 
 missing=()
 for program in "${!package_of[@]}"; do
     command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
 if ((${#missing[@]} == 0)); then
-    echo "services: chromium, influxd and nginx are installed"
+    echo "services: chromium, influxd, nginx and postgres are installed"
     exit 0
 fi
 
 install="apt-get install --no-install-recommends ${missing[*]}"
 if ! command -v apt-get >/dev/null; then
-    echo "services: missing ${missing[*]}, and this is not a Debian machine: install them by hand (see docs/historian.md)" >&2
+    echo "services: missing ${missing[*]}, and this is not a Debian machine: install them by hand (see docs/historian.md, docs/records.md)" >&2
     exit 1
 fi
 if ((EUID != 0)); then
@@ -26,7 +27,14 @@ if ((EUID != 0)); then
 fi
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# Installing PostgreSQL makes and starts a cluster, unless it is told not to while it is installed.
+clusters=/etc/postgresql-common/createcluster.d
+no_cluster=$clusters/lineside-install.conf
+trap 'rm -f "$log" "$no_cluster"' EXIT
+if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+    mkdir -p "$clusters"
+    echo "create_main_cluster = false" >"$no_cluster"
+fi
 export DEBIAN_FRONTEND=noninteractive
 echo "services: installing ${missing[*]}"
 if ! { apt-get update && $install --yes; } >"$log" 2>&1; then
@@ -41,6 +49,7 @@ if [[ -d /run/systemd/system ]]; then
         case $package in
             influxdb) systemctl disable --now influxdb ;;
             nginx-light) systemctl disable --now nginx ;;
+            postgresql) systemctl disable --now postgresql ;;
         esac
     done
 fi

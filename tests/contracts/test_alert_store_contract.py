@@ -1,10 +1,8 @@
 """What every alert store and outbox must do: in memory and in the records database."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Barrier, Thread
 from typing import Protocol
 
@@ -35,24 +33,15 @@ class Store(AlertStore, Outbox, Protocol):
     """Both ports on one object, as the engine and the dispatcher share it."""
 
 
-def _memory(folder: Path, stack: ExitStack) -> Store:
-    return MemoryAlerts()
-
-
-def _sql(folder: Path, stack: ExitStack) -> Store:
-    database = Database(f"sqlite:///{folder / 'records.db'}")
-    stack.callback(database.close)
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
+def store(request: pytest.FixtureRequest, records_url: Callable[..., str]) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryAlerts()
+        return
+    database = Database(records_url(request.param))
     upgrade(database)
-    return SqlAlerts(database)
-
-
-STORES: dict[str, Callable[[Path, ExitStack], Store]] = {"memory": _memory, "sqlite": _sql}
-
-
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    with ExitStack() as stack:
-        yield STORES[request.param](tmp_path, stack)
+    yield SqlAlerts(database)
+    database.close()
 
 
 def alert(

@@ -1,4 +1,4 @@
-"""What every records database must do. Runs over each entry of `URLS`."""
+"""What every records database must do. Runs over each of `DATABASES`."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,16 +29,15 @@ from infra.records.schema import metadata
 from plant.frames import LEDGER, RECODES, Window, empty
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site
 
-URLS: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder / 'records.db'}"}
-"""A further database joins by giving a URL of an empty one."""
+DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=URLS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    opened = Database(URLS[request.param](tmp_path))
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, records_url: Callable[..., str]) -> Iterator[Database]:
+    opened = Database(records_url(request.param))
     upgrade(opened)
     yield opened
     opened.close()
@@ -120,8 +119,9 @@ def test_schema_of_a_newer_version_is_refused_and_left_alone(database: Database)
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
 
 
-def test_two_processes_may_upgrade_at_once(tmp_path: Path) -> None:
-    url = URLS["sqlite"](tmp_path)
+@pytest.mark.parametrize("kind", DATABASES)
+def test_two_processes_may_upgrade_at_once(kind: str, records_url: Callable[..., str]) -> None:
+    url = records_url(kind, migrated=False)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: upgrade(Database(url)), range(4)))
     with Database(url).read() as connection:
@@ -176,6 +176,7 @@ def test_wrong_urls_are_explained(tmp_path: Path) -> None:
         ("nonsense", "not a database URL"),
         ("sqlite://", "names no file"),
         ("mysql://h/x", "only sqlite and postgresql"),
+        ("postgresql//me:secret@h/x", "not a database URL, e.g. postgresql://user@host/name$"),
         (f"sqlite:///{tmp_path}/none/x.db", "does not exist; create it"),
     ]:
         with pytest.raises(RecordsError, match=why):

@@ -1,0 +1,1 @@
+"""A PostgreSQL of one's own: for the tests, and for trying Lineside on one."""
