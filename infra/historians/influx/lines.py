@@ -26,6 +26,8 @@ TEXT_SUFFIX, META_SUFFIX = ":text", ":meta"
 NUMBER, TEXT = 1, 2
 POST_BYTES = 3_000_000
 """A post is about this long: servers refuse 10 MB (3.x) or 25 MB (1.x)."""
+EARLIEST, LATEST = -9_223_372_036_854_775, 9_223_372_036_854_775
+"""What a signed 64 bit number of nanoseconds can say, in microseconds: the years 1677 to 2262."""
 
 _UNSAFE_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _UNSAFE_IN_FIELD = re.compile(r'[%\\:"\x00-\x1f\x7f]')

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import polars as pl
 
@@ -12,7 +12,7 @@ from plant.frames import REFUSED, empty
 
 PATIENCE, LEAST_PATIENCE = 32, 4
 """So many samples of a series are refused in a row, for one kind of reason, before its others are not tried.
-The more series were given up for that kind, the fewer."""
+The more series were given up for that kind, the fewer; one while nothing at all was stored."""
 
 _CONFLICT = re.compile(r'input field "([^"]*)" on measurement|column type for column \'(.*?)\', expected')
 _DROPPED = re.compile(r"dropped=(\d+)")
@@ -35,6 +35,7 @@ class Sieve:
         self._given_up: dict[int, str] = {}
         self._in_a_row: Counter[tuple[int, str]] = Counter()
         self._ends: Counter[str] = Counter()
+        self.anything_stored = False
 
     def refused(self) -> pl.DataFrame:
         """`plant.frames.REFUSED` of all batches so far."""
@@ -50,6 +51,7 @@ class Sieve:
         except RefusedError as refusal:
             self.sift(batch, refusal)
             return
+        self.anything_stored = True
         if self._in_a_row:
             stored = set(batch.rows.select(_SERIES).to_series().unique())
             self._in_a_row = Counter({k: n for k, n in self._in_a_row.items() if k[0] not in stored})
@@ -70,8 +72,12 @@ class Sieve:
             self._refuse(batch, pl.lit(True), pl.lit(str(refusal)))
             self._count(batch, refusal)
             return
-        for half in _halves(rest, by_time=refusal.too_long or _of_retention(refusal)):
-            self.store(half)
+        if self._patience(refusal) == 1 and rest.rows.select(_SERIES.n_unique()).item() == 1:
+            parts = [rest.part(rest.rows[:1]), rest.part(rest.rows[1:])]
+        else:
+            parts = _halves(rest, by_time=refusal.too_long or _of_retention(refusal))
+        for part in parts:
+            self.store(part)
 
     def _blamed(self, batch: Batch, refusal: RefusedError) -> Batch:
         """The batch without the samples the reason names."""
@@ -95,13 +101,20 @@ class Sieve:
         return batch.part(chosen.filter(~pl.col("refused")).drop("refused", "problem"))
 
     def _count(self, batch: Batch, refusal: RefusedError) -> None:
-        series = batch.rows.select(_SERIES).item()
-        kind = _PARTICULARS.sub("", refusal.reason)
+        series, kind = batch.rows.select(_SERIES).item(), _kind(refusal)
         self._in_a_row[series, kind] += 1
         refused = self._in_a_row[series, kind]
-        if refused >= max(LEAST_PATIENCE, PATIENCE // (1 + self._ends[kind])):
+        if refused >= self._patience(refusal):
             self._ends[kind] += 1
-            self._given_up[series] = f"not tried, after {refused} samples in a row were refused: {refusal}"
+            self._given_up[series] = f"not tried, after {refused} in a row were refused: {refusal}"
+
+    def _patience(self, refusal: RefusedError) -> int:
+        least = LEAST_PATIENCE if self.anything_stored else 1
+        return max(least, PATIENCE // (1 + self._ends[_kind(refusal)]))
+
+
+def _kind(refusal: RefusedError) -> str:
+    return _PARTICULARS.sub("", refusal.reason)
 
 
 def _of_retention(refusal: RefusedError) -> bool:
@@ -122,14 +135,11 @@ def _has(field: str, batch: Batch) -> pl.Expr:
     return pl.lit(False)
 
 
-def _halves(batch: Batch, *, by_time: bool) -> Iterator[Batch]:
-    """Two parts that differ in one column, or the batch when it is too small."""
+def _halves(batch: Batch, *, by_time: bool) -> list[Batch]:
+    """Two parts that differ in one column; of a single sample, itself."""
     for column in ("time", "signal", "equipment") if by_time else ("signal", "equipment", "time"):
         values = batch.rows[column].unique().sort()
         if values.len() > 1:
             upper = pl.col(column) >= values[values.len() // 2]
-            yield batch.part(batch.rows.filter(~upper))
-            yield batch.part(batch.rows.filter(upper))
-            return
-    if len(batch):
-        yield batch
+            return [batch.part(batch.rows.filter(~upper)), batch.part(batch.rows.filter(upper))]
+    return [batch]

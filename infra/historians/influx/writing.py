@@ -7,15 +7,12 @@ from contextlib import closing, suppress
 
 import polars as pl
 
-from infra.historians.influx.lines import Batch
+from infra.historians.influx.lines import EARLIEST, LATEST, Batch
 from infra.historians.influx.posting import Poster, RefusedError
 from infra.historians.influx.settings import InfluxSettings
 from infra.historians.influx.sifting import Sieve
 from infra.historians.samples import checked
 from plant.frames import REFUSED
-
-EARLIEST, LATEST = -9_223_372_036_854_775, 9_223_372_036_854_775
-"""What a signed 64 bit number of nanoseconds can say, in microseconds: the years 1677 to 2262."""
 
 
 class Writer:
@@ -32,7 +29,9 @@ class Writer:
         sieve = Sieve(lambda batch: self._poster.post(batch.body()))
         with closing(self._posted(sieve, Batch.of(samples))) as answers:
             for part, refusal in answers:
-                if refusal is not None:
+                if refusal is None:
+                    sieve.anything_stored = True
+                else:
                     sieve.sift(part, refusal)
         return pl.concat([refused, sieve.refused()])
 
