@@ -36,7 +36,7 @@ from plant.model import SpoolConfig
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".arrow"
+SUFFIX, DAMAGED = ".arrow", ".damaged"
 NAME = re.compile(r"(\d{16})_(-?\d+)_(-?\d+)_(\d+)_([0-9a-f]{8})\.arrow")
 OLD_NAME = re.compile(r"\d{16}-[0-9a-f]{8}\.arrow")
 """Written by version 0.1; renamed when first seen."""
@@ -229,7 +229,10 @@ class Spool:
             missing = _joined(doomed, why, self._clock())
             record(self.directory, missing)
             for entry in doomed:
-                entry.path.unlink(missing_ok=True)
+                try:
+                    entry.path.unlink(missing_ok=True)
+                except OSError:  # something else is in its place
+                    entry.path.rename(entry.path.with_name(entry.name + DAMAGED))
             log.error("%d samples of %s dropped: %s", sum(e.rows for e in doomed), folder.name, why)
             dropped += missing
         return dropped
@@ -338,7 +341,7 @@ class Spool:
     def _set_aside(self, entry: Entry, why: str) -> SpoolDamagedError:
         """Record what is missing, then move the file out of the way."""
         message = f"spool file {entry.path} is damaged ({why})"
-        aside = entry.path.with_name(entry.name + ".damaged")
+        aside = entry.path.with_name(entry.name + DAMAGED)
         reason = f"spool file {entry.name} is damaged: {why}"
         try:
             record(
@@ -357,7 +360,7 @@ class Spool:
 
 def damaged_files(directory: Path) -> list[Path]:
     """The files that were set aside, by name."""
-    return sorted(Path(directory).glob("*/*.damaged"))
+    return sorted(Path(directory).glob(f"*/*{DAMAGED}"))
 
 
 def require_samples(samples: pl.DataFrame) -> None:

@@ -91,9 +91,9 @@ class DeadLetter:
         path = self._folder / f"{collector}-{sequence:016d}-{zlib.crc32(data):08x}.parquet"
         if path.exists():
             return
-        self._make_room(len(data))
+        files = self._make_room(len(data))
         write_durably(path, data)
-        self._merge()
+        self._merge([file for file in files if file.bytes < FINISHED])
 
     def files(self) -> list[DeadFile]:
         """What is kept, oldest first."""
@@ -101,7 +101,7 @@ class DeadLetter:
 
     def rows(self, name: str) -> pl.DataFrame:
         """The samples of a file (`plant.frames.REFUSED`). Raises DeadLetterError."""
-        return _read(self._find(name).path)
+        return _read(self._find(name))
 
     def retry(self, names: Iterable[str], spool: Spool) -> int:
         """Put the samples of these files back into the spool, then remove the files; how many samples.
@@ -111,7 +111,7 @@ class DeadLetter:
         """
         count = 0
         for name in names:
-            path = self._find(name).path
+            path = self._find(name)
             samples = _read(path).select(SAMPLES.keys())
             for part in samples.iter_slices(RETRY_ROWS):
                 spool.append(part)
@@ -127,13 +127,13 @@ class DeadLetter:
                 found.append(_File(stat.st_mtime_ns, path, stat.st_size))
         return sorted(found, key=lambda file: (file.kept_ns, file.path.name))
 
-    def _find(self, name: str) -> _File:
-        for file in self._found():
-            if name in (file.path.name, file.path.stem):
-                return file
-        raise DeadLetterError(
-            f"there is no {name!r} in {self._folder}: `lineside spool dead` lists what there is"
-        )
+    def _find(self, name: str) -> Path:
+        path = self._folder / (Path(name).name.removesuffix(".parquet") + ".parquet")
+        if not path.is_file():
+            raise DeadLetterError(
+                f"there is no {name!r} in {self._folder}: `lineside spool dead` lists what there is"
+            )
+        return path
 
     def _described(self, file: _File) -> DeadFile:
         try:
@@ -144,7 +144,7 @@ class DeadLetter:
         kept = datetime.fromtimestamp(file.kept_ns / 1e9, UTC)
         return DeadFile(file.path.name, file.collector, kept, rows, file.bytes, problem)
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, size: int) -> list[_File]:
         files = self._found()
         total = sum(file.bytes for file in files)
         while files and total + size > self._max_bytes:
@@ -153,6 +153,7 @@ class DeadLetter:
             oldest.path.unlink(missing_ok=True)
             total -= oldest.bytes
             log.error("the dead letter is full (%d bytes): %s dropped", self._max_bytes, oldest.path.name)
+        return files
 
     def _gap(self, file: _File) -> Gap:
         now = self._clock()
@@ -166,10 +167,9 @@ class DeadLetter:
         first, last = times.sort()[0], times.sort()[-1]
         return Gap(file.collector, first, last, rows.height, why, now)
 
-    def _merge(self) -> None:
+    def _merge(self, small: list[_File]) -> None:
         """Make few files of many small ones: the older half, by collector."""
-        small = [file for file in self._found() if file.bytes < FINISHED]
-        if len(small) <= MOST_FILES:
+        if len(small) < MOST_FILES:
             return
         older = sorted(small[: len(small) // 2], key=lambda file: file.collector)
         for collector, its in groupby(older, key=lambda file: file.collector):
