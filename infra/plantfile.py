@@ -8,11 +8,13 @@ from pathlib import Path
 
 import alerting.channels
 import collectors
-from plant.model import ChannelConfig, Plant, Signal, Source
+from infra import stores
+from plant.model import ChannelConfig, HistorianConfig, Plant, RecordsConfig, Signal, Source
 from plant.parse import PlantError, PlantErrors, parse
 from plant.parsing.problems import suggestion
 
 _STAND_IN = "secret"
+_STAND_IN_URL = "http://secret"
 
 
 def load(path: Path) -> Plant:
@@ -31,7 +33,7 @@ def load(path: Path) -> Plant:
                 _include(path, f"include[{index}]", pattern, documents, errors)
     if errors:
         raise PlantErrors(errors + _others(documents, errors))
-    return parse(documents, check_source, check_channel)
+    return _parsed(documents)
 
 
 class PlantFile:
@@ -97,6 +99,22 @@ def check_channel(channel: ChannelConfig) -> list[str]:
     return list(known[channel.kind].check(replace(channel, options=_with_stand_ins(channel.options))))
 
 
+def check_historian(config: HistorianConfig) -> list[str]:
+    """What the kind of historian says about its options: "problem; fix" each."""
+    standing = _with_stand_ins(config.options)
+    if standing.get("url") == _STAND_IN:
+        standing["url"] = _STAND_IN_URL
+    return stores.check_historian(replace(config, options=standing))
+
+
+def check_records(config: RecordsConfig) -> list[str]:
+    """What is wrong with the address of the records; one that is a secret not set here is not looked at."""
+    url = config.url
+    if name := _secrets({"url": url}).get("url"):
+        url = os.environ.get(name)
+    return stores.check_records(replace(config, url=url)) if isinstance(url, str) else []
+
+
 def with_options(plant: Plant, options: Mapping[str, Mapping[str, object]]) -> Plant:
     """The plant with options of sources or channels replaced, by their id: {"line-plc": {"url": ...}}.
 
@@ -123,19 +141,37 @@ def with_secrets(plant: Plant, environment: Mapping[str, str] | None = None) -> 
     """
     given = os.environ if environment is None else environment
     missing: list[PlantError] = []
-    resolved: dict[str, dict[str, object]] = {}
-    for kind, owners in (("source", plant.sources), ("channel", plant.channels)):
-        for owner in owners.values():
-            for key, name in _secrets(owner.options).items():
-                if name in given:
-                    resolved.setdefault(owner.id, {})[key] = given[name]
-                else:
-                    fix = f"Set {name} before starting Lineside"
-                    place = f'{kind} "{owner.id}": {key}'
-                    missing.append(PlantError("environment", place, f"the variable {name} is not set", fix))
+
+    def resolved(place: str, options: Mapping[str, object]) -> dict[str, object]:
+        found = dict(options)
+        for key, name in _secrets(options).items():
+            if name in given:
+                found[key] = given[name]
+            else:
+                fix = f"Set {name} before starting Lineside"
+                problem = f"the variable {name} is not set"
+                missing.append(PlantError("environment", f"{place}: {key}", problem, fix))
+        return found
+
+    known = replace(
+        plant,
+        sources={
+            s.id: replace(s, options=resolved(f'source "{s.id}"', s.options)) for s in plant.sources.values()
+        },
+        channels={
+            c.id: replace(c, options=resolved(f'channel "{c.id}"', c.options))
+            for c in plant.channels.values()
+        },
+        historian=replace(plant.historian, options=resolved("historian", plant.historian.options)),
+        records=RecordsConfig(url=resolved("records", {"url": plant.records.url})["url"]),
+    )
     if missing:
         raise PlantErrors(missing)
-    return with_options(plant, resolved)
+    return known
+
+
+def _parsed(documents: Mapping[str, Mapping[str, object]]) -> Plant:
+    return parse(documents, check_source, check_channel, check_historian, check_records)
 
 
 def _include(
@@ -184,7 +220,7 @@ def _others(documents: Mapping[str, Mapping[str, object]], broken: list[PlantErr
     if any(not documents.get(e.file) for e in broken):
         return []
     try:
-        parse(documents, check_source, check_channel)
+        _parsed(documents)
     except PlantErrors as errors:
         return errors.errors
     return []

@@ -23,7 +23,6 @@ from dashboards.snapshot import STRIP, Inputs, build
 from dashboards.view import BoardSnapshot, OrderView
 from infra.alertviews import alert_view
 from infra.folder import DataFolder
-from infra.historians.parquet import ParquetHistorian
 from infra.ingest import Ingest
 from infra.live import Live
 from infra.metrics import Metrics
@@ -31,10 +30,11 @@ from infra.orderbook import OrderBook
 from infra.plantfile import with_secrets
 from infra.records.alerts import SqlAlerts
 from infra.records.arrivals import Arrivals
-from infra.records.database import Database, upgrade
+from infra.records.database import upgrade
 from infra.records.ledger import LedgerRows
 from infra.shifts import period, running, shift_view
 from infra.statuses import machine_statuses
+from infra.stores import open_database, open_historian
 from pipelines.ports import HistorianError
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
@@ -54,8 +54,8 @@ class Runtime:
         self, plant: Plant, folder: DataFolder, base_url: str, metrics: Metrics | None = None
     ) -> None:
         self.plant = with_secrets(plant)
-        self.historian = ParquetHistorian(folder.historian)
-        self.database = Database(f"sqlite:///{folder.records}")
+        self.historian = open_historian(self.plant, folder)
+        self.database = open_database(self.plant, folder)
         upgrade(self.database)
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()

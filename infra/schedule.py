@@ -3,7 +3,7 @@ changes nothing: correctness does not hang on the scheduler."""
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -11,9 +11,6 @@ from infra.closing import close_shifts
 from infra.runtime import Runtime
 
 log = logging.getLogger(__name__)
-
-KEEP = timedelta(days=400)
-"""How long samples are kept."""
 
 
 def scheduler(runtime: Runtime) -> BackgroundScheduler:
@@ -25,12 +22,18 @@ def scheduler(runtime: Runtime) -> BackgroundScheduler:
     jobs: list[tuple[str, int, Callable[[datetime], object]]] = [
         ("shift-close", 30, lambda now: close_shifts(runtime, now)),
         ("compaction", 600, lambda now: runtime.historian.compact()),
-        ("retention", 6 * 3600, lambda now: runtime.historian.expire(now - KEEP)),
+        ("retention", 6 * 3600, lambda now: _expire(runtime, now)),
         ("memory", 1800, runtime.forget),
     ]
     for name, seconds, work in jobs:
         made.add_job(_run, "interval", args=[name, work], seconds=seconds, id=name, replace_existing=True)
     return made
+
+
+def _expire(runtime: Runtime, now: datetime) -> None:
+    keep = runtime.plant.historian.keep
+    if keep is not None:
+        runtime.historian.expire(now - keep)
 
 
 def _run(name: str, work: Callable[[datetime], object]) -> None:

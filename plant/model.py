@@ -290,7 +290,7 @@ class RecordsConfig:
 class SpoolConfig:
     """How much may wait between collectors and historian."""
 
-    max_bytes: int = 4 << 30
+    max_bytes: int = 4_000_000_000
     """Of one collector process. At the limit nothing more is acknowledged: sources that can, wait."""
     max_age: timedelta = timedelta(days=30)
     """Batches that have waited longer are dropped, and recorded as a gap."""

@@ -5,36 +5,47 @@ from collections.abc import Mapping
 
 from plant.model import Plant, Role
 from plant.parsing.calendars import read_calendars
-from plant.parsing.checks import CheckChannel, CheckSource, check_channels, check_sources
+from plant.parsing.checks import (
+    CheckChannel,
+    CheckHistorian,
+    CheckRecords,
+    CheckSource,
+    check_channels,
+    check_sources,
+    check_store,
+)
 from plant.parsing.equipment import check_equipment, inherit, read_equipment, read_settings, read_site
-from plant.parsing.keys import LISTS
+from plant.parsing.keys import LISTS, STORES
 from plant.parsing.materials import check_reasons, read_materials, read_reasons
 from plant.parsing.people import read_alerts, read_channels, read_escalations, read_users
 from plant.parsing.problems import PlantError, PlantErrors
 from plant.parsing.reader import Table
 from plant.parsing.registry import Registry
 from plant.parsing.signals import check_signals, read_signals, read_sources, resolve_min_cycles
+from plant.parsing.stores import read_historian, read_records, read_spool
 
 __all__ = ["SCHEMA", "PlantError", "PlantErrors", "parse"]
 
 SCHEMA = 1
 """The version of the plant file this program reads."""
 
-_MAIN_ONLY = ("include", "site", "settings")
+_MAIN_ONLY = ("include", "site", "settings", *STORES)
 
 
 def parse(
     documents: Mapping[str, Mapping[str, object]],
     check_source: CheckSource | None = None,
     check_channel: CheckChannel | None = None,
+    check_historian: CheckHistorian | None = None,
+    check_records: CheckRecords | None = None,
 ) -> Plant:
     """Check the documents and build the plant.
 
     `documents` maps file names to parsed TOML; the first is the main file, the others are what it
     includes. Inherited values (calendar, stale_after, micro_stop) and the default min_cycle are
-    resolved in the result. What the options of sources and channels mean is known to the protocol and
-    the channel: `check_source` and `check_channel` ask them (`infra.plantfile` does), so that their
-    errors come with all the others; without them only the shape is checked.
+    resolved in the result. What the options of sources, channels and stores mean is known to them alone:
+    the `check_...` functions ask them (`infra.plantfile` does), so that their errors come with all the
+    others; without them only the shape is checked.
 
     Raises PlantErrors with everything that is wrong, sorted by file and path.
     """
@@ -49,6 +60,9 @@ def parse(
     registry = Registry()
     site = read_site(main.table("site", required=True))
     settings = read_settings(main.table("settings"))
+    kept, recorded = main.table("historian"), main.table("records")
+    historian, records = read_historian(kept), read_records(recorded)
+    spool = read_spool(main.table("spool"))
     equipment = read_equipment(tables("equipment"), registry)
     calendars = read_calendars(tables("calendar"), registry)
     check_equipment(equipment, registry)
@@ -67,6 +81,10 @@ def parse(
         check_sources(check_source, sources, signals, registry)
     if check_channel:
         check_channels(check_channel, channels, registry)
+    if check_historian and historian.kind:
+        check_store(kept, check_historian(historian))
+    if check_records and recorded and recorded.ok and records.url is not None:
+        check_store(recorded, check_records(records))
     if errors:
         files = list(documents)
         raise PlantErrors(sorted(set(errors), key=lambda e: (files.index(e.file), _natural(e.path))))
@@ -83,6 +101,9 @@ def parse(
         channels=channels,
         escalations=escalations,
         alert_rules=alerts,
+        historian=historian,
+        records=records,
+        spool=spool,
     )
 
 

@@ -10,8 +10,9 @@ A signal's address is `holding|input|coil|discrete:ADDRESS:TYPE`, addresses coun
 from typing import TYPE_CHECKING
 
 from collectors.modbus.address import parse
-from collectors.options import one_of, period, read_options, text, whole
+from collectors.options import read_options
 from plant.model import Signal, Source
+from plant.parsing.options import one_of, period, text, whole
 
 if TYPE_CHECKING:
     from collectors.modbus.client import ModbusCollector

@@ -10,8 +10,9 @@ No security yet: the connection is neither signed nor encrypted.
 from typing import TYPE_CHECKING
 
 from collectors.opcua.address import problem
-from collectors.options import one_of, period, read_options, seconds, text, whole
+from collectors.options import read_options
 from plant.model import Signal, Source
+from plant.parsing.options import one_of, period, seconds, text, whole
 
 if TYPE_CHECKING:
     from collectors.opcua.client import OpcUaCollector

@@ -6,9 +6,10 @@ the working directory); `heartbeat` ("5s", "0s": off). A signal's address is the
 
 from typing import TYPE_CHECKING
 
-from collectors.options import read_options, seconds, text, whole
+from collectors.options import read_options
 from collectors.shdr.decode import Problem, decode, samples
 from plant.model import Signal, Source
+from plant.parsing.options import seconds, text, whole
 
 if TYPE_CHECKING:
     from collectors.shdr.client import ShdrCollector

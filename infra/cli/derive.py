@@ -3,6 +3,7 @@
 import json as jsonlib
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from execution.orders import JobOrder
 from execution.running import machine_runs, scheduled_runs
 from infra.cli import plant_time
 from infra.folder import DataFolder
-from infra.historians.parquet import ParquetHistorian
-from infra.plantfile import load
+from infra.plantfile import load, with_secrets
+from infra.stores import open_historian
 from pipelines.derive import facts
 from pipelines.ports import HistorianError
 from plant.frames import RECODES, Window, empty
@@ -101,14 +102,14 @@ def _samples(
             "Without sample files the historian is read: say which time with --from and --to."
         )
     folder = DataFolder(data)
-    if not folder.historian.is_dir():
+    if plant.historian.kind == "parquet" and not folder.historian.is_dir():
         raise _UnusableError(
             f"{data} holds no history: give sample files, or the data folder of a plant with --data."
         )
-    historian = ParquetHistorian(folder.historian)
     signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
     window = Window(begin - LOOK_BACK, until + LOOK_BACK)
-    return pl.concat([historian.last(window.start), *historian.read_batches(window, signals=signals)])
+    with closing(open_historian(with_secrets(plant), folder)) as historian:
+        return pl.concat([historian.last(window.start), *historian.read_batches(window, signals=signals)])
 
 
 def _window(plant: Plant, samples: pl.DataFrame, begin: datetime | None, until: datetime | None) -> Window:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,13 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import text
 
 from infra.folder import DataFolder
-from infra.plantfile import load
+from infra.plantfile import load, with_secrets
+from infra.records.database import RecordsError
+from infra.stores import open_database, open_historian
+from pipelines.ports import HistorianError
 from plant.model import Plant, Source
 from plant.parse import PlantErrors
 
@@ -51,7 +56,7 @@ def run(path: Path | None, data: Path, port: int, json: bool) -> int:
     """Print the findings; 1 when one is not well."""
     findings = [*_installation(), *_clock(), *_data(data), _port(port)]
     if path is not None:
-        findings += _plant(path)
+        findings += _plant(path, DataFolder(data))
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -129,7 +134,7 @@ def _port(port: int) -> Finding:
     return Finding(f"port {port}", True, "free")
 
 
-def _plant(path: Path) -> Iterator[Finding]:
+def _plant(path: Path, folder: DataFolder) -> Iterator[Finding]:
     try:
         plant = load(path)
     except PlantErrors as error:
@@ -140,8 +145,37 @@ def _plant(path: Path) -> Iterator[Finding]:
         True,
         f"{plant.site.name}: {len(plant.machines())} machines, {len(plant.signals)} signals",
     )
+    try:
+        plant = with_secrets(plant)
+    except PlantErrors as errors:
+        for missing in errors.errors:
+            yield Finding("secret", False, f"{missing.path}: {missing.problem}. {missing.fix}")
+        return
+    yield from stores(plant, folder)
     for source in plant.sources.values():
         yield _reachable(plant, source)
+
+
+def stores(plant: Plant, folder: DataFolder) -> Iterator[Finding]:
+    """What the stores say themselves; one in a data folder that is not there yet has nothing to say."""
+    if plant.historian.kind != "parquet" or folder.historian.is_dir():
+        try:
+            with closing(open_historian(plant, folder)) as historian:
+                health = historian.health()
+            yield Finding("historian", health.ok, health.detail)
+        except HistorianError as error:
+            yield Finding("historian", False, str(error))
+    if plant.records.url is not None or folder.records.is_file():
+        yield _records(plant, folder)
+
+
+def _records(plant: Plant, folder: DataFolder) -> Finding:
+    try:
+        with closing(open_database(plant, folder)) as database, database.read() as connection:
+            connection.execute(text("SELECT 1"))
+            return Finding("records", True, database.name)
+    except RecordsError as error:
+        return Finding("records", False, str(error))
 
 
 def _reachable(plant: Plant, source: Source) -> Finding:

@@ -1,9 +1,9 @@
-"""Errors that only a protocol or a channel can find, put at their place in the plant file."""
+"""Errors that only a protocol, a channel or a store can find, put at their place in the plant file."""
 
 import re
 from collections.abc import Callable, Mapping
 
-from plant.model import ChannelConfig, Signal, Source
+from plant.model import ChannelConfig, HistorianConfig, RecordsConfig, Signal, Source
 from plant.parsing.reader import Table
 from plant.parsing.registry import Registry
 
@@ -11,6 +11,10 @@ CheckSource = Callable[[Source, tuple[Signal, ...]], list[str]]
 """What is wrong with a source's options and its signals' addresses: "problem; fix" each."""
 CheckChannel = Callable[[ChannelConfig], list[str]]
 """What is wrong with a channel's options: "problem; fix" each."""
+CheckHistorian = Callable[[HistorianConfig], list[str]]
+"""What is wrong with the historian's options: "problem; fix" each."""
+CheckRecords = Callable[[RecordsConfig], list[str]]
+"""What is wrong with the address of the records: "problem; fix" each."""
 
 _SIGNAL = re.compile(r'signal "([^"]+)"')
 _OPTION = re.compile(r'option "([^"]+)"')
@@ -44,6 +48,13 @@ def check_channels(check: CheckChannel, channels: Mapping[str, ChannelConfig], r
         table = registry.place("channel", channel.id)
         for message in check(channel):
             _note(table, _option(table, message), message, "Correct the options of this channel")
+
+
+def check_store(table: Table | None, messages: list[str]) -> None:
+    """Put what a store says about its table where it belongs."""
+    if table is not None:
+        for message in messages:
+            _note(table, _option(table, message), message, f"Correct [{table.path}]")
 
 
 def _option(table: Table, message: str) -> tuple[str, ...]:

@@ -17,10 +17,16 @@ LISTS = (
 )
 """The tables written [[name]]; they may stand in the main file or in an included one."""
 
+STORES = ("historian", "records", "spool")
+"""The tables that say where things are kept; main file only."""
+
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "": ("schema", "include", "site", "settings", *LISTS),
+    "": ("schema", "include", "site", "settings", *STORES, *LISTS),
     "site": ("id", "name", "zone"),
     "settings": ("convention", "micro_stop", "breaks", "target_oee"),
+    "historian": ("kind", "keep"),
+    "records": ("url",),
+    "spool": ("max_size", "max_age"),
     "equipment": (
         "id",
         "name",
@@ -62,5 +68,5 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "alert": ("id", "name", "longer_than", "equipment", "states", "severity", "escalation"),
 }
 
-OPEN = ("source", "channel")
-"""Tables whose other keys are options, checked by the protocol or the channel itself."""
+OPEN = ("source", "channel", "historian")
+"""Tables whose other keys are options, checked by the protocol, the channel or the store itself."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from plant.parsing.keys import KEYS, OPEN
 from plant.parsing.problems import PlantError, suggestion
-from plant.parsing.values import clock, duration
+from plant.parsing.values import YEAR, clock, duration, size
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -64,17 +64,24 @@ class Table:
         self.errors.append(PlantError(self.file, path, problem, fix))
 
     def options(self) -> dict[str, object]:
-        """The keys that are not the table's own: options of a source or channel.
+        """The keys that are not the table's own: options of a source, a channel or the historian.
 
         A secret stays what it is in the file, {env = "NAME"}: it is read when the plant is started.
         """
         found = {k: v for k, v in self.data.items() if k not in KEYS[self.kind]}
         for key, value in found.items():
-            if isinstance(value, Mapping) and "env" in value:
-                name = value["env"]
-                if set(value) != {"env"} or not isinstance(name, str) or not _BARE.fullmatch(name):
-                    self.error(key, f"{shown(value)} is not a secret", 'Write { env = "NAME_OF_A_VARIABLE" }')
+            self._check_secret(key, value)
         return found
+
+    def secret(self, key: str) -> object:
+        """Text or a secret, {env = "NAME"}; None when left out."""
+        value = self._get(key)
+        if isinstance(value, Mapping):
+            if "env" not in value:
+                self._wrong(key, value, "a text", f'Write {key} = "..." or {key} = {{ env = "NAME" }}')
+            self._check_secret(key, value)
+            return value
+        return self.text(key) if key in self.data else None
 
     def text(self, key: str, default: str | None = None) -> str:
         """Text. Without a default the key must be there and not be blank."""
@@ -165,7 +172,7 @@ class Table:
                 self.error((key, index), f'"{text}" is listed twice', "Remove one")
         return tuple(value)
 
-    def duration(self, key: str, *, zero: bool = True) -> timedelta | None:
+    def duration(self, key: str, *, zero: bool = True, longest: timedelta = YEAR) -> timedelta | None:
         """A length of time, None when left out. `zero`: whether no time at all makes sense."""
         value = self._get(key)
         if value is _MISSING:
@@ -175,7 +182,7 @@ class Table:
             self._wrong(key, value, "a duration", example)
             return None
         try:
-            found = duration(value)
+            found = duration(value, longest)
         except ValueError as error:
             self.error(key, str(error), example)
             return None
@@ -189,6 +196,21 @@ class Table:
         if key not in self.data:
             self._get(key, required=True)
         return self.duration(key, zero=zero) or timedelta(0)
+
+    def size(self, key: str) -> int | None:
+        """A number of bytes, None when left out."""
+        value = self._get(key)
+        if value is _MISSING:
+            return None
+        example = 'Write a number and a unit (kB, MB, GB, TB), such as "500MB" or "4GB"'
+        if not isinstance(value, str):
+            self._wrong(key, value, "a size", example)
+            return None
+        try:
+            return size(value)
+        except ValueError as error:
+            self.error(key, str(error), example)
+            return None
 
     def clock(self, key: str) -> time:
         """A wall time that must be there; TOML's own local time is as good as a text."""
@@ -252,6 +274,12 @@ class Table:
         if required:
             self.error(key, f'"{key}" is missing', f"Add {key} to {self.path or 'the file'}")
         return _MISSING
+
+    def _check_secret(self, key: str, value: object) -> None:
+        if isinstance(value, Mapping) and "env" in value:
+            name = value["env"]
+            if set(value) != {"env"} or not isinstance(name, str) or not _BARE.fullmatch(name):
+                self.error(key, f"{shown(value)} is not a secret", 'Write { env = "NAME_OF_A_VARIABLE" }')
 
     def _wrong(self, key: str, value: object, wanted: str, fix: str) -> None:
         self.error(key, f"{shown(value)} is not {wanted}", fix)

@@ -91,7 +91,8 @@ def test_a_failing_collector_is_started_again_and_the_others_go_on(
     spool = said["spool"]
     assert spool["problem"] == spool["alarm"] == "" and spool["batches"] > 0 and said["pid"] > 0
     assert (
-        set(spool["waiting"]) == {"batches", "samples", "bytes", "oldest"} and spool["max_bytes"] == 4 << 30
+        set(spool["waiting"]) == {"batches", "samples", "bytes", "oldest"}
+        and spool["max_bytes"] == 4_000_000_000
     )
     good = said["sources"]["good"]
     assert good["protocol"] == "shdr" and good["last_sample"] == "2026-01-31T06:00:05+00:00"

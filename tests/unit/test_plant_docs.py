@@ -8,10 +8,21 @@ import pytest
 
 import alerting.channels
 import collectors
+from infra import stores
 from infra.plantfile import load
-from plant.model import BreakRule, ChannelConfig, Convention, EquipmentLevel, Role, Source
+from plant.model import (
+    BreakRule,
+    ChannelConfig,
+    Convention,
+    EquipmentLevel,
+    HistorianConfig,
+    Role,
+    Source,
+    SpoolConfig,
+)
 from plant.parsing.keys import KEYS
 from plant.parsing.people import Severity
+from plant.parsing.values import CENTURY, duration, size
 from plant.states import MachineState
 
 TEXT = (Path(__file__).parents[2] / "docs" / "plant-file.md").read_text(encoding="utf-8")
@@ -20,6 +31,9 @@ HEADINGS = {
     "": "Top level",
     "site": "`[site]`",
     "settings": "`[settings]`",
+    "historian": "`[historian]`",
+    "records": "`[records]`",
+    "spool": "`[spool]`",
     "signal.states": "`[signal.states]`",
     "material.ideal_cycle": "`ideal_cycle` of a material",
     "calendar.shift.breaks": "`breaks` of a shift",
@@ -65,6 +79,23 @@ def test_every_option_of_every_channel_is_documented() -> None:
         answer = module.check(ChannelConfig(id="c", kind=name, options={"nonsense": 1}))
         assert options(answer) == set(documented(f"Kind `{name}`", "option"))
     assert {h for h in SECTIONS if h.startswith("Kind")} == {f"Kind `{name}`" for name in known}
+
+
+def test_every_option_of_every_historian_is_documented() -> None:
+    answer = stores.check_historian(HistorianConfig(kind="influxdb", options={"nonsense": 1}))
+    assert options(answer) == set(documented("Historian `influxdb`", "option"))
+    assert all(f"`{kind}`" in SECTIONS["`[historian]`"] for kind in stores.KINDS)
+
+
+def test_the_documented_defaults_of_the_stores_are_the_defaults() -> None:
+    def default(heading: str, key: str) -> str:
+        (row,) = re.findall(rf"^\| `{key}` \| `(.+?)` \|", SECTIONS[heading], re.MULTILINE)
+        return str(tomllib.loads(f"x = {row}")["x"])
+
+    assert default("`[historian]`", "kind") == HistorianConfig().kind
+    assert duration(default("`[historian]`", "keep"), CENTURY) == HistorianConfig().keep
+    assert size(default("`[spool]`", "max_size")) == SpoolConfig().max_bytes
+    assert duration(default("`[spool]`", "max_age")) == SpoolConfig().max_age
 
 
 def test_the_smallest_plant_is_one(tmp_path: Path) -> None:

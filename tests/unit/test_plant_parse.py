@@ -412,9 +412,11 @@ def test_a_tree_may_be_deep_and_in_any_order() -> None:
     assert parse({"plant.toml": document}).equipment["m0"].stale_after == timedelta(seconds=9)
 
 
-def test_only_the_main_file_has_site_settings_and_include() -> None:
-    found = errors(GOOD, more='include = ["x"]\n[site]\nid = "t"\n[settings]\n')
-    assert [(e.file, e.path) for e in found] == [("more.toml", p) for p in ("include", "settings", "site")]
+def test_only_the_main_file_has_site_settings_stores_and_include() -> None:
+    alone = ("historian", "include", "records", "settings", "site", "spool")
+    tables = "".join(f"[{name}]\n" for name in alone if name != "include")
+    found = errors(GOOD, more=f'include = ["x"]\n{tables}')
+    assert [(e.file, e.path) for e in found] == [("more.toml", p) for p in alone]
 
 
 def test_all_errors_come_at_once_and_sorted_by_place() -> None:

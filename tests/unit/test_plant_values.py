@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant.parsing.values import clock, duration
+from plant.parsing.values import CENTURY, clock, duration, size
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_anything_else_is_refused(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_no_text_breaks_the_readers(text: str) -> None:
-    for read in (duration, clock):
+    for read in (duration, clock, size):
         try:
             read(text)
         except ValueError as error:
@@ -46,3 +46,24 @@ def test_a_clock_time_has_two_digits_each() -> None:
     for text in ("6:00", "24:00", "06.00", "06:00Z", "0600"):
         with pytest.raises(ValueError, match="not a time of day"):
             clock(text)
+
+
+def test_a_duration_may_be_longer_where_that_makes_sense() -> None:
+    assert duration("36500d", CENTURY) == timedelta(days=36_500)
+    with pytest.raises(ValueError, match="longer than 100 years"):
+        duration("36526d", CENTURY)
+    with pytest.raises(ValueError, match="longer than a year"):
+        duration("367d")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("10MB", 10_000_000), ("1.5 TB", 1_500_000_000_000), ("1kB", 1000), ("0GB", 0)]
+)
+def test_a_size_is_a_number_and_a_unit(text: str, expected: int) -> None:
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "4", "GB", "4GiB", "-4GB", "4gb", "4GB 1MB", "٤GB"])
+def test_any_other_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a size"):
+        size(text)
