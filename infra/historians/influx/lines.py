@@ -1,4 +1,4 @@
-"""InfluxDB line protocol, built column-wise in polars: of any frame (`bodies`), and of samples (`Batch`).
+"""InfluxDB line protocol of samples, built column-wise in polars.
 
 Samples are wide: one line per equipment and time, `signals,equipment=E f:meta=Mi,f=1.5,... TIME`, with up to
 three fields for a signal f. `f` is its number and `f:text` its text, each only when the sample has one; `f:meta`
@@ -164,46 +164,3 @@ def _percent(found: re.Match[str]) -> str:
 
 def _escaped(name: str) -> str:
     return _SPECIAL.sub(r"\\\1", name)
-
-
-def posts(samples: pl.DataFrame) -> Iterator[bytes]:
-    """The bodies of the writes that store a checked, unique frame; their precision is "us"."""
-    frame = lines(samples).to_frame("line")
-    part = (pl.col("line").str.len_bytes().cast(pl.Int64).cum_sum() // POST_BYTES).alias("part")
-    for post in frame.with_columns(part).partition_by("part", maintain_order=True):
-        yield "\n".join(post["line"].to_list()).encode()
-
-
-def lines(samples: pl.DataFrame) -> pl.Series:
-    """One line per sample, in the order of the frame. Values must be finite (`SAMPLES`)."""
-    series = samples.select(SERIES).unique()
-    prefix = [f"{MEASUREMENT},equipment={_tag(e)},signal={_tag(s)} " for e, s in series.iter_rows()]
-    prefixed = samples.join(
-        series.with_columns(prefix=pl.Series(prefix, dtype=pl.String)),
-        on=SERIES,
-        how="left",
-        maintain_order="left",
-    )
-    text = (
-        pl.col("text").str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
-    )
-    holds = (
-        pl.col("value").is_not_null().cast(pl.Int8) * NUMBER
-        + pl.col("text").is_not_null().cast(pl.Int8) * TEXT
-    )
-    line = pl.concat_str(
-        pl.col("prefix"),
-        pl.format("value={},", pl.col("value")),
-        pl.format('text="{}",', text),
-        pl.format("holds={}i,quality={}i,received={}i ", holds, "quality", pl.col("received").to_physical()),
-        pl.col("time").to_physical(),
-        ignore_nulls=True,
-    )
-    return prefixed.select(line.alias("line"))["line"]
-
-
-encoded = encoded_tag
-
-
-def _tag(name: str) -> str:
-    return _escaped(encoded(name))

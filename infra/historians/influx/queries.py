@@ -1,130 +1,138 @@
-"""InfluxQL: the statements the historian asks, and answers as frames.
+"""InfluxQL: the statements the historian asks. What they may use runs on 1.x, 2.x and 3.x.
 
-Answers are read as chunked JSON because the CSV form hides errors: a query that fails half way is then a
-clean, short file with status 200.
+Every signal has fields of its own (`infra.historians.influx.lines`), so there is a statement for each, with the
+same column names in all of them. Times are microseconds since 1970.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-import orjson
-import polars as pl
+from infra.historians.influx.lines import (
+    EARLIEST,
+    LATEST,
+    MEASUREMENT,
+    META_SUFFIX,
+    NUMBER,
+    TAG,
+    TEXT_SUFFIX,
+    decoded,
+    encoded_tag,
+)
+from plant.frames import BAD
 
-from infra.historians.influx.lines import MEASUREMENT, NUMBER, TEXT, decoded, encoded
-from plant.frames import SAMPLES, TIME
-
-Series = Mapping[str, Any]
-"""One series object of an answer: tags, columns, values."""
-FRAME_ROWS = 100_000
-_FIELDS = ("value", "text", "holds", "quality", "received")
-_RAW: Mapping[str, Any] = {
-    "time": pl.Int64,
-    "value": pl.Float64,
-    "text": pl.String,
-    "holds": pl.Int64,
-    "quality": pl.Int64,
-    "received": pl.Int64,
-}
-# What a signed 64 bit number of nanoseconds can say, in microseconds.
-_EARLIEST, _LATEST = -9_223_372_036_854_775, 9_223_372_036_854_775
-
-
-class AnswerError(Exception):
-    """The server reported an error, or its answer ended early."""
+FIELD_KEYS = f'SHOW FIELD KEYS FROM "{MEASUREMENT}"'
+"""What fields there are; their names are what `signals` wants."""
+BUCKETS = 50_000
+"""One statement asks for no more: it bounds what a server works on at a time, and some refuse more."""
+STATEMENTS = 100
+"""In one request; requests of more are cut by `requests`."""
+_REQUEST_CHARACTERS = 250_000
 
 
-def rows_between(start: int, end: int, equipment: Sequence[str] | None, signals: Sequence[str] | None) -> str:
-    """Samples in [start, end) microseconds, one series after the other."""
-    return _select(", ".join(_quoted(f) for f in _FIELDS), _where(start, end, equipment, signals))
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal the server knows."""
+
+    name: str
+    field: str
+    number: bool
+    """Whether any sample of it has had a number."""
+    text: bool
+    """Whether any sample of it has had a text."""
 
 
-def last_before(end: int, equipment: Sequence[str] | None) -> str:
-    """The newest sample of each series before that time in microseconds."""
-    fields = ", ".join(_quoted(f) for f in _FIELDS if f != "received")
-    return _select(f'LAST("received") AS "received", {fields}', _where(None, end, equipment, None))
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is asked about one signal."""
+
+    signal: Signal
+    influxql: str
+
+
+def signals(fields: Iterable[str], wanted: Sequence[str] | None) -> list[Signal]:
+    """The signals those fields are of, by name; `wanted` None means all."""
+    there = set(fields)
+    stored = (f.removesuffix(META_SUFFIX) for f in there if f.endswith(META_SUFFIX))
+    found = [Signal(decoded(f), f, f in there, f + TEXT_SUFFIX in there) for f in stored]
+    return sorted((s for s in found if wanted is None or s.name in wanted), key=lambda s: s.name)
+
+
+def samples_between(signal: Signal, start: int, end: int, equipment: Sequence[str] | None) -> Statement:
+    """Columns time, value, text, meta (those the signal has) of each equipment, oldest first."""
+    meta = f'{_name(signal.field + META_SUFFIX)} AS "meta"'
+    return _statement(signal, _columns(signal, meta), _where(start, end, equipment))
+
+
+def last_before(signal: Signal, end: int, equipment: Sequence[str] | None) -> Statement:
+    """The newest sample of each equipment; columns as of `samples_between`."""
+    newest = f'LAST({_name(signal.field + META_SUFFIX)}) AS "meta"'
+    return _statement(signal, _columns(signal, newest), _where(None, end, equipment))
+
+
+def trend_between(
+    signal: Signal, start: int, end: int, length: int, equipment: Sequence[str] | None
+) -> Iterator[Statement]:
+    """Columns time, mean, min, max, count of buckets of `length`; statements of at most BUCKETS each.
+
+    The server says a mean beyond all numbers in a way that is no JSON.
+    """
+    meta, value = _name(signal.field + META_SUFFIX), _name(signal.field)
+    # holds * 10 + quality is 10, 11, 30 or 31 of a number that counts; % keeps the sign of a negative meta.
+    step = NUMBER * 20
+    counts = f"({meta} % {step} + {step + NUMBER * 10}) % {step} < {BAD}"
+    figures = ", ".join(f'{f}({value}) AS "{f.lower()}"' for f in ("MEAN", "MIN", "MAX", "COUNT"))
+    span = BUCKETS * length
+    for cut in range(start // span * span, end, span):
+        where = f"{_where(max(start, cut), min(end, cut + span), equipment)} AND {counts}"
+        yield _statement(signal, figures, where, f", time({length}u) FILL(none)")
+
+
+def buckets_fit(start: int, end: int, length: int) -> bool:
+    """Whether the server can count in such buckets: their starts must be times it has."""
+    return start // length * length >= EARLIEST and end + length <= LATEST
 
 
 def delete_before(end: int) -> str:
     """Forget what is older."""
-    return f"DELETE FROM {_quoted(MEASUREMENT)} WHERE time < {_bounded(end)}u"
+    return f'DELETE FROM "{MEASUREMENT}" WHERE time < {min(max(end, EARLIEST), LATEST)}u'
 
 
-def documents(chunks: Iterable[bytes]) -> Iterator[Series]:
-    """The series objects of a chunked answer, in the order sent. Raises AnswerError rather than end early."""
-    complete = False
-    for line in _lines(chunks):
-        document = orjson.loads(line)
-        results = document.get("results", [])
-        for error in (document.get("error"), *(r.get("error") for r in results)):
-            if error:
-                raise AnswerError(error)
-        for result in results:
-            yield from result.get("series", ())
-            complete = not result.get("partial", False)
-    if not complete:
-        raise AnswerError("the answer ended before it was complete")
-
-
-def frames(series: Iterable[Series]) -> Iterator[pl.DataFrame]:
-    """Answers to `rows_between` and `last_before` as `SAMPLES` frames of about FRAME_ROWS rows."""
-    held: list[pl.DataFrame] = []
-    rows = 0
-    for one in series:
-        held.append(_frame(one))
-        rows += held[-1].height
-        if rows >= FRAME_ROWS:
-            yield pl.concat(held)
-            held, rows = [], 0
+def requests(statements: Iterable[Statement]) -> Iterator[list[Statement]]:
+    """Statements that go in one request, in their order."""
+    held: list[Statement] = []
+    length = 0
+    for statement in statements:
+        if held and (len(held) == STATEMENTS or length + len(statement.influxql) > _REQUEST_CHARACTERS):
+            yield held
+            held, length = [], 0
+        held.append(statement)
+        length += len(statement.influxql)
     if held:
-        yield pl.concat(held)
+        yield held
 
 
-def _frame(series: Series) -> pl.DataFrame:
-    columns = dict(zip(series["columns"], zip(*series["values"], strict=True), strict=True))
-    raw = pl.DataFrame({name: pl.Series(columns[name], dtype=dtype) for name, dtype in _RAW.items()})
-    return raw.select(
-        (pl.col("time") // 1000).cast(TIME),
-        pl.lit(decoded(series["tags"]["equipment"])).alias("equipment"),
-        pl.lit(decoded(series["tags"]["signal"])).alias("signal"),
-        pl.when(pl.col("holds") & NUMBER > 0).then("value").alias("value"),
-        pl.when(pl.col("holds") & TEXT > 0).then("text").alias("text"),
-        pl.col("quality").cast(pl.UInt8),
-        pl.col("received").cast(TIME),
-    ).select(SAMPLES.keys())
+def _columns(signal: Signal, meta: str) -> str:
+    value = f', {_name(signal.field)} AS "value"' if signal.number else ""
+    text = f', {_name(signal.field + TEXT_SUFFIX)} AS "text"' if signal.text else ""
+    return meta + value + text
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in whole if line.strip())
-    if rest.strip():
-        yield rest
+def _statement(signal: Signal, what: str, where: str, buckets: str = "") -> Statement:
+    return Statement(signal, f'SELECT {what} FROM "{MEASUREMENT}" WHERE {where} GROUP BY "{TAG}"{buckets}')
 
 
-def _select(what: str, where: str) -> str:
-    return f'SELECT {what} FROM {_quoted(MEASUREMENT)} WHERE {where} GROUP BY "equipment", "signal"'
-
-
-def _where(
-    start: int | None, end: int, equipment: Sequence[str] | None, signals: Sequence[str] | None
-) -> str:
-    conditions = [f"time < {_bounded(end)}u"]
-    if start is not None:
-        conditions.append(f"time >= {_bounded(start)}u")
-    for tag, names in (("equipment", equipment), ("signal", signals)):
-        if names is not None:
-            conditions.append("(" + " OR ".join(f"{_quoted(tag)} = {_text(encoded(n))}" for n in names) + ")")
+def _where(start: int | None, end: int, equipment: Sequence[str] | None) -> str:
+    conditions = [f"time < {end}u" if end <= LATEST else f"time <= {LATEST}u"]
+    if start is not None and start > EARLIEST:
+        conditions.append(f"time >= {start}u")
+    if equipment is not None:
+        conditions.append("(" + " OR ".join(f'"{TAG}" = {_literal(encoded_tag(e))}' for e in equipment) + ")")
     return " AND ".join(conditions)
 
 
-def _bounded(us: int) -> int:
-    return min(max(us, _EARLIEST), _LATEST)
-
-
-def _quoted(identifier: str) -> str:
+def _name(identifier: str) -> str:
     return f'"{identifier}"'
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "\\'") + "'"
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
