@@ -25,15 +25,19 @@ def load(path: Path) -> Plant:
     the protocols and channels say about their options and addresses.
     """
     errors: list[PlantError] = []
-    documents = {path.name: _read(path, path.name, errors)}
-    patterns = documents[path.name].get("include", [])
-    if isinstance(patterns, list):
-        for index, pattern in enumerate(patterns):
-            if isinstance(pattern, str):
-                _include(path, f"include[{index}]", pattern, documents, errors)
+    documents = _documents(path, errors)
     if errors:
         raise PlantErrors(errors + _others(documents, errors))
     return _parsed(documents)
+
+
+def files(path: Path) -> list[Path]:
+    """A plant file and what it includes. Raises PlantErrors."""
+    errors: list[PlantError] = []
+    documents = _documents(path, errors)
+    if errors:
+        raise PlantErrors(errors)
+    return [path.parent / name for name in documents]
 
 
 class PlantFile:
@@ -172,6 +176,17 @@ def with_secrets(plant: Plant, environment: Mapping[str, str] | None = None) -> 
 
 def _parsed(documents: Mapping[str, Mapping[str, object]]) -> Plant:
     return parse(documents, check_source, check_channel, check_historian, check_records)
+
+
+def _documents(path: Path, errors: list[PlantError]) -> dict[str, Mapping[str, object]]:
+    """Everything that is read, by name relative to the file's folder."""
+    documents = {path.name: _read(path, path.name, errors)}
+    patterns = documents[path.name].get("include", [])
+    if isinstance(patterns, list):
+        for index, pattern in enumerate(patterns):
+            if isinstance(pattern, str):
+                _include(path, f"include[{index}]", pattern, documents, errors)
+    return documents
 
 
 def _include(

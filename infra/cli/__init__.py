@@ -23,6 +23,11 @@ Host = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
+OptionalPlant = Annotated[Path | None, typer.Argument(metavar="[PLANT.toml]", help="The plant file.")]
+
+db = typer.Typer(help="The records database: its schema, size and upgrade.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
 
 @app.command()
 def check(plant: PlantPath, json: Json = False) -> None:
@@ -103,6 +108,22 @@ def doctor(
     from infra.cli.doctor import run
 
     raise typer.Exit(run(plant, data, port, json))
+
+
+@db.command("status")
+def db_status(plant: OptionalPlant = None, data: Data = Path("var/plant"), json: Json = False) -> None:
+    """Say which records database is used, its schema, size, rows and last backup; 1 when it needs an upgrade."""
+    from infra.cli.db import run_status
+
+    raise typer.Exit(run_status(plant, data, json))
+
+
+@db.command("upgrade")
+def db_upgrade(plant: OptionalPlant = None, data: Data = Path("var/plant")) -> None:
+    """Bring the schema of the records database to this version, all or nothing; `up` does it by itself."""
+    from infra.cli.db import run_upgrade
+
+    raise typer.Exit(run_upgrade(plant, data))
 
 
 @app.command(hidden=True)

@@ -160,25 +160,44 @@ def alembic_config() -> Config:
     return config
 
 
-def upgrade(database: Database) -> None:
+def newest_schema() -> str:
+    """The schema revision of this version of Lineside."""
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
+
+
+def schema_of(connection: Connection) -> str | None:
+    """The schema revision a database has; None: it has never been upgraded."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring the schema to this version, in one transaction; nothing to do when it is there already.
 
+    Returns: the revision it had and the one it has now.
+
     Raises:
-        RecordsError: the database was written by a newer Lineside. It is left as it is.
+        RecordsError: the database is not there, or was written by a newer Lineside. It is left as it is.
     """
+    with database.begin() as connection:
+        return migrate(connection, database.name)
+
+
+def migrate(connection: Connection, name: str, to: str = "head") -> tuple[str | None, str]:
+    """`upgrade` inside a transaction of the caller, to the newest or that revision."""
     config = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
-    with database.begin() as connection:
-        serialise(connection, "migrations")
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in known:
+    serialise(connection, "migrations")
+    current = schema_of(connection)
+    for revision in (current, to):
+        if revision not in {None, "head", *known}:
             raise RecordsError(
-                f"the records database {database.name} has schema {current!r}, which this version of "
+                f"the records database {name} has schema {revision!r}, which this version of "
                 f"Lineside does not know (it knows {', '.join(sorted(known))}): it was written by a newer "
                 "version. Start that version, or restore the backup made before it was upgraded."
             )
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)
+    return current, str(schema_of(connection))
 
 
 def _with_driver(url: URL) -> URL:

@@ -26,7 +26,11 @@ def test_commands_exist(document: Path) -> None:
     text = document.read_text()
     for name, rest in re.findall(r"(?:^|`)lineside ([a-z]+)([^\n`]*)", text, re.M):
         assert name in commands, f"{document.name} shows `lineside {name}`"
-        known = {option for parameter in commands[name].params for option in parameter.opts}
+        command, words = commands[name], rest.split()
+        if below := getattr(command, "commands", None):
+            assert words and words[0] in below, f"{document.name} shows `lineside {name}{rest}`"
+            command = below[words[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<!\S)(--[a-z-]+)", rest):
             assert option in known, f"{document.name} shows `lineside {name} {option}`"
     for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.M):
