@@ -6,7 +6,8 @@ from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 
-from infra.historians.samples import checked, chosen, instant, newest, thinned, unique
+from infra.historians.samples import checked, chosen, instant, newest, unique
+from infra.historians.trends import thinned
 from pipelines.ports import HistorianHealth
 from plant.frames import REFUSED, SAMPLES, Window, empty
 
@@ -54,7 +55,7 @@ class MemoryHistorian:
         signals: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """See the port."""
-        return thinned(self.read(window, equipment, signals), every)
+        return thinned([self.read(window, equipment, signals)], every)
 
     def compact(self) -> None:
         """Nothing to do: rows are merged when they are written."""

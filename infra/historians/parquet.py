@@ -12,8 +12,9 @@ from typing import TypeVar
 import polars as pl
 
 from infra.historians.catalogue import Catalogue
-from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, thinned, unique
+from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, unique
 from infra.historians.segments import Folder, Segment, day_of, day_start
+from infra.historians.trends import thinned
 from pipelines.ports import HistorianError, HistorianHealth
 from plant.frames import REFUSED, SAMPLES, Window, empty
 
@@ -128,7 +129,7 @@ class ParquetHistorian:
         signals: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """See the port."""
-        return thinned(self.read(window, equipment, signals), every)
+        return thinned(self.read_batches(window, equipment, signals), every)
 
     def compact(self) -> None:
         """See the port: merges the small files of each day; sets damaged ones aside."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from plant.frames import BAD, SAMPLES, TIME, TREND, Window
+from plant.frames import BAD, SAMPLES, TIME, Window
 
 KEY = ("equipment", "signal", "time")
 SERIES = ("equipment", "signal")
@@ -51,22 +51,6 @@ def newest(samples: pl.DataFrame) -> pl.DataFrame:
 
 def _newest(ordered: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     return ordered.filter(pl.any_horizontal(pl.col(k).ne_missing(pl.col(k).shift(-1)) for k in key))
-
-
-def thinned(samples: pl.DataFrame, every: timedelta) -> pl.DataFrame:
-    """`plant.frames.TREND` of samples that are unique. Raises ValueError unless `every` is positive."""
-    length = every // timedelta(microseconds=1)
-    if length <= 0:
-        raise ValueError(f"a trend needs buckets longer than nothing, not {every}")
-    usable = samples.filter(pl.col("value").is_not_null(), pl.col("quality") < BAD)
-    bucket = (pl.col("time").to_physical() // length * length).cast(TIME)
-    value = pl.col("value")
-    return (
-        usable.group_by(*SERIES, bucket.alias("time"))
-        .agg(mean=value.mean(), min=value.min(), max=value.max(), count=pl.len().cast(pl.Int64))
-        .select(TREND.keys())
-        .sort(KEY)
-    )
 
 
 def chosen(window: Window, equipment: Sequence[str] | None, signals: Sequence[str] | None) -> pl.Expr:

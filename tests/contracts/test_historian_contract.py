@@ -1,5 +1,6 @@
 """Every historian keeps the same promises: `pipelines.ports.Historian`."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from infra.historians.memory import MemoryHistorian
 from infra.historians.parquet import ParquetHistorian
 from infra.influxdb.server import InfluxServer, running
 from pipelines.ports import Historian
-from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN, Window
+from plant.frames import BAD, GOOD, REFUSED, SAMPLES, TREND, UNCERTAIN, Window
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALWAYS = Window(NOON - timedelta(days=30), NOON + timedelta(days=30))
@@ -185,6 +186,14 @@ def test_hostile_names_and_texts_come_back_as_they_were(historian: Historian) ->
         assert historian.last(ALWAYS.end, [name]).height == len(HOSTILE)
 
 
+def test_nothing_good_is_refused(historian: Historian) -> None:
+    for batch in (frame(), frame(row(0), row(1, None, text="on"), row(2, None, quality=BAD))):
+        refused = historian.write(batch)
+        assert refused.schema == dict(REFUSED)
+        assert refused.is_empty()
+    assert historian.read(ALWAYS).height == 3
+
+
 def test_last_is_the_newest_of_each_series_strictly_before(historian: Historian) -> None:
     old = row(-20 * 86_400, None, text="idle", signal="state")
     rows = [old, row(0, 1.0), row(86_400, 2.0), row(5, None, equipment="capper", quality=BAD)]
@@ -229,6 +238,91 @@ def test_a_historian_in_use_is_healthy(historian: Historian) -> None:
     historian.write(frame(row(0)))
     health = historian.health()
     assert health.ok, health.detail
+
+
+def buckets(historian: Historian, start: float, end: float, every: float) -> list[tuple[float, float, int]]:
+    """(start, mean, count) of the trend, in seconds from NOON."""
+    window = Window(NOON + timedelta(seconds=start), NOON + timedelta(seconds=end))
+    trend = historian.trend(window, timedelta(seconds=every))
+    assert trend.schema == dict(TREND)
+    starts = [(t - NOON).total_seconds() for t in trend["time"]]
+    return list(zip(starts, trend["mean"], trend["count"], strict=True))
+
+
+def test_a_trend_is_the_mean_smallest_largest_and_number_of_each_bucket(historian: Historian) -> None:
+    rows = [row(s, float(v), equipment="capper") for s, v in enumerate([4, -1, 6, 3])]
+    historian.write(frame(*rows, row(61, -0.5), row(61, 2.0, signal="speed")))
+    assert historian.trend(ALWAYS, timedelta(minutes=1)).rows() == [
+        (NOON, "capper", "good", 3.0, -1.0, 6.0, 4),
+        (NOON + timedelta(minutes=1), "filler", "good", -0.5, -0.5, -0.5, 1),
+        (NOON + timedelta(minutes=1), "filler", "speed", 2.0, 2.0, 2.0, 1),
+    ]
+    minute = timedelta(minutes=1)
+    assert historian.trend(ALWAYS, minute, ["filler"], ["speed", "none"]).height == 1
+    assert historian.trend(ALWAYS, minute, []).equals(historian.trend(ALWAYS, minute, None, []))
+    assert historian.trend(Window(NOON, NOON), minute).is_empty()
+    assert historian.trend(ALWAYS, minute, ["nobody"]).schema == dict(TREND)
+
+
+def test_only_samples_in_the_window_count_in_a_bucket_it_cuts(historian: Historian) -> None:
+    historian.write(frame(*(row(s, float(s)) for s in range(0, 40, 2))))
+    assert buckets(historian, 0, 20, 10) == [(0, 4.0, 5), (10, 14.0, 5)]
+    assert buckets(historian, 4, 12.000001, 10) == [(0, 6.0, 3), (10, 11.0, 2)]
+    assert buckets(historian, 4.000001, 12, 10) == [(0, 7.0, 2), (10, 10.0, 1)]
+    assert buckets(historian, 11, 11.5, 10) == []
+
+
+def test_buckets_lie_at_multiples_of_their_length_since_1970(historian: Historian) -> None:
+    historian.write(frame(row(0.5, 1.0), row(9, 2.0)))
+    assert (NOON - datetime(1970, 1, 1, tzinfo=UTC)) % timedelta(seconds=11) == timedelta(seconds=2)
+    assert buckets(historian, 0, 20, 11) == [(-2, 1.0, 1), (11 - 2, 2.0, 1)]
+    assert buckets(historian, 0, 10, 0.7)[0][1:] == (1.0, 1)
+    week = historian.trend(ALWAYS, timedelta(days=7))["time"].to_list()
+    assert week == [datetime(2026, 2, 26, tzinfo=UTC)]
+
+
+def test_times_before_1970_have_buckets_too(historian: Historian) -> None:
+    old = datetime(1969, 12, 31, 23, 59, 58, 900_000, tzinfo=UTC)
+    at = [old, old + timedelta(seconds=1), old + timedelta(seconds=2)]
+    historian.write(frame(*((t, "filler", "good", float(i), None, GOOD, t) for i, t in enumerate(at))))
+    trend = historian.trend(Window(old, old + timedelta(minutes=1)), timedelta(seconds=1))
+    assert [t.replace(microsecond=900_000) for t in trend["time"]] == at
+    assert trend["mean"].to_list() == [0.0, 1.0, 2.0]
+
+
+def test_only_numbers_of_usable_quality_count(historian: Historian) -> None:
+    uncounted = [row(1, 9.0, quality=BAD), row(2, None, text="9"), row(3, None), row(20, 9.0, quality=BAD)]
+    historian.write(frame(row(0, 1.0), row(4, 2.0, quality=UNCERTAIN), *uncounted))
+    historian.write(frame(row(30, None, text="on", signal="state")))
+    assert buckets(historian, 0, 100, 10) == [(0, 1.5, 2)]
+
+
+def test_what_was_corrected_does_not_count(historian: Historian) -> None:
+    historian.write(frame(row(0, 1.0), row(1, 2.0), row(2, 4.0), row(3, None, text="on"), row(10, 5.0)))
+    corrected = [row(0, None, text="off"), row(1, 2.0, quality=BAD), row(3, 8.0), row(10, None)]
+    historian.write(frame(*((*r[:6], r[6] + timedelta(minutes=1)) for r in corrected)))
+    assert buckets(historian, 0, 100, 10) == [(0, 6.0, 2)]
+
+
+def test_a_mean_beyond_all_numbers_does_not_stop_a_trend(historian: Historian) -> None:
+    historian.write(frame(row(0, 1.7e308), row(1, 1.7e308), row(10, 3.0)))
+    assert buckets(historian, 0, 20, 10) == [(0, float("inf"), 2), (10, 3.0, 1)]
+
+
+@pytest.mark.parametrize("every", [timedelta(0), timedelta(microseconds=-1), timedelta(days=-1)])
+def test_buckets_are_longer_than_nothing(historian: Historian, every: timedelta) -> None:
+    with pytest.raises(ValueError, match="longer than nothing"):
+        historian.trend(ALWAYS, every)
+
+
+def test_a_trend_of_more_buckets_than_a_server_counts_at_once(historian: Historian) -> None:
+    historian.write(frame(*(row(s, float(i)) for i, s in enumerate((-2e6, -1.5, -1, 0, 0.5, 1.9e6)))))
+    fine = historian.trend(ALWAYS, timedelta(seconds=2))
+    assert fine["mean"].to_list() == [0.0, 1.5, 3.5, 5.0]
+    finest = historian.trend(ALWAYS, timedelta(milliseconds=500))
+    assert finest["mean"].to_list() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    finest = historian.trend(ALWAYS, timedelta(microseconds=1))
+    assert finest["mean"].to_list() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 VALUES = st.one_of(
@@ -282,6 +376,55 @@ def assert_same(historian: Historian, model: Mapping[tuple[str, str, datetime], 
     assert historian.last(cut).rows() == [r for r in before if not any(newer(o, r) for o in before)]
     batches = [b for b in historian.read_batches(window) if not b.is_empty()]
     assert sorted((r for b in batches for r in b.rows()), key=lambda r: (r[1], r[2], r[0])) == before
+
+
+SIZES = st.floats(-1e6, 1e6) | st.sampled_from([0.0, -0.0, 1e300, -1e300, 5e-324])
+SPANS = st.one_of(
+    st.integers(1, 5_000_000),
+    st.sampled_from([1, 7, 999_983, 60_000_000, 86_400_000_000, 7 * 86_400_000_000]),
+)
+TRENDED = st.tuples(
+    st.integers(-3_000_000, 3_000_000),
+    st.sampled_from(["filler", "capper"]),
+    st.sampled_from(["good", "speed"]),
+    st.one_of(st.tuples(SIZES, st.none()), st.tuples(st.none(), st.sampled_from(["on", ""]))),
+    st.sampled_from([GOOD, GOOD, UNCERTAIN, BAD]),
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(st.lists(TRENDED, max_size=20), min_size=1, max_size=3),
+    start=st.integers(-3_100_000, 3_100_000), length=st.integers(0, 4_000_000), every=SPANS,
+)  # fmt: skip
+def test_a_trend_is_what_plain_python_counts(
+    fresh: Fresh, batches: list[list[tuple[int, str, str, tuple[float | None, str | None], int]]],
+    start: int, length: int, every: int,
+) -> None:  # fmt: skip
+    historian = fresh()
+    model: dict[tuple[str, str, int], tuple[float | None, int]] = {}
+    for number, batch in enumerate(batches):
+        rows: list[Row] = []
+        for at, equipment, signal, (value, text), quality in batch:
+            got = NOON + timedelta(days=number, microseconds=len(rows))
+            rows.append((NOON + timedelta(microseconds=at), equipment, signal, value, text, quality, got))
+            model[equipment, signal, at] = (value, quality)
+        historian.write(frame(*rows))
+    noon = (NOON - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    expected: dict[tuple[str, str, int], list[float]] = {}
+    for (equipment, signal, at), (value, quality) in model.items():
+        if value is not None and quality != BAD and start <= at < start + length:
+            bucket = (noon + at) // every * every - noon
+            expected.setdefault((equipment, signal, bucket), []).append(value)
+    window = Window(NOON + timedelta(microseconds=start), NOON + timedelta(microseconds=start + length))
+    trend = historian.trend(window, timedelta(microseconds=every))
+    for (at, equipment, signal, mean, low, high, count), key in zip(
+        trend.iter_rows(), sorted(expected), strict=True
+    ):
+        values = expected[key]
+        assert (equipment, signal, (at - NOON) // timedelta(microseconds=1)) == key
+        assert (low, high, count) == (min(values), max(values), len(values))
+        assert mean == pytest.approx(math.fsum(values) / count, rel=1e-12, abs=1e-12 * max(map(abs, values)))
 
 
 def newer(other: Row, than: Row) -> bool:
