@@ -208,7 +208,7 @@ class Spool:
                 f"{_about(self.max_age)} {when}; {do}"
             )
         what = "the spool" if limit == self.max_bytes else "the disk of the spool"
-        said = f"{what} is {full:.0%} full ({_size(waiting.bytes)} of {_size(limit)} wait)"
+        said = f"{what} is {full:.0%} full ({size_text(waiting.bytes)} of {size_text(limit)} wait)"
         if full >= 1:
             return f"{said}: nothing more is acknowledged; {do}"
         # All that waits came since the oldest: the rate it fills at when nothing is taken.
@@ -342,7 +342,7 @@ class Spool:
         """Record what is missing, then move the file out of the way."""
         message = f"spool file {entry.path} is damaged ({why})"
         aside = entry.path.with_name(entry.name + DAMAGED)
-        reason = f"spool file {entry.name} is damaged: {why}"
+        reason = f"spool file {entry.sequence} is damaged: {why}"
         try:
             record(
                 self.directory,
@@ -477,5 +477,9 @@ def _about(span: timedelta) -> str:
     return f"{max(0, seconds):.0f} seconds"
 
 
-def _size(size: float) -> str:
-    return f"{size / (1 << 30):.1f} GiB" if size >= 1 << 30 else f"{size / (1 << 20):.1f} MiB"
+def size_text(size: float) -> str:
+    """A number of bytes for people."""
+    for unit, length in (("GB", 1e9), ("MB", 1e6)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"

@@ -41,8 +41,8 @@ class SpoolWatch:
         self.alarm = alarm
 
     def status(self) -> dict[str, object]:
-        """`waiting` (batches, samples, bytes, and when the oldest was written), `max_bytes`, and `alarm`: "" or
-        a sentence."""
+        """`waiting` (batches, samples, bytes, and when the oldest was written), `max_bytes`, `max_age` in seconds,
+        and `alarm`: "" or a sentence."""
         seen = self.waiting
         waiting = {
             "batches": seen.batches,
@@ -50,4 +50,5 @@ class SpoolWatch:
             "bytes": seen.bytes,
             "oldest": seen.oldest,
         }
-        return {"waiting": waiting, "max_bytes": self._spool.max_bytes, "alarm": self.alarm}
+        limits = {"max_bytes": self._spool.max_bytes, "max_age": self._spool.max_age.total_seconds()}
+        return {"waiting": waiting, **limits, "alarm": self.alarm}

@@ -126,6 +126,44 @@ def db_upgrade(plant: OptionalPlant = None, data: Data = Path("var/plant")) -> N
     raise typer.Exit(run_upgrade(plant, data))
 
 
+spool = typer.Typer(help="What waits for the historian, was lost, or was refused.", no_args_is_help=True)
+app.add_typer(spool, name="spool")
+
+
+@spool.command("status")
+def spool_status(data: Data = Path("var/plant"), json: Json = False) -> None:
+    """Say what waits for the historian, how full the spool is and what was lost; 1 when a bound is near."""
+    from infra.cli.spool import run_status
+
+    raise typer.Exit(run_status(data, json))
+
+
+@spool.command("dead")
+def spool_dead(
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Show the samples of this one.")
+    ] = None,
+    data: Data = Path("var/plant"),
+    json: Json = False,
+) -> None:
+    """List samples that were refused for good, each file with its most frequent problem."""
+    from infra.cli.spool import run_dead
+
+    raise typer.Exit(run_dead(data, file, json))
+
+
+@spool.command("retry")
+def spool_retry(
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Which; see `dead`.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every file.")] = False,
+    data: Data = Path("var/plant"),
+) -> None:
+    """Put refused samples back into the spool, once the cause is mended."""
+    from infra.cli.spool import run_retry
+
+    raise typer.Exit(run_retry(data, files or [], everything))
+
+
 @app.command(hidden=True)
 def collect(
     plant: PlantPath,

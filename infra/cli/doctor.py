@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from collectors.gaps import gaps
+from collectors.spool import size_text
+from infra.cli.spool import dead_letter_of, spool_of
 from infra.folder import DataFolder
 from infra.plantfile import load, with_secrets
 from infra.records.database import RecordsError
@@ -39,6 +42,8 @@ PACKAGES = (
 )
 DISK_LOW = 1 << 30
 """Bytes free below which the historian will soon stop."""
+WAITS_LONG = timedelta(minutes=5)
+"""Nobody takes what has waited for so long."""
 STALE = 15.0
 """Seconds after which the collectors' status file says nobody writes it."""
 
@@ -99,18 +104,34 @@ def _data(data: Path) -> Iterator[Finding]:
     )
     free = shutil.disk_usage(folder.root).free
     yield Finding("disk", free > DISK_LOW, f"{free / (1 << 30):.1f} GiB free")
-    waiting = sum(1 for _ in folder.spool.rglob("*.arrow")) if folder.spool.exists() else 0
-    yield Finding(
-        "spool",
-        waiting < 1000,
-        f"{waiting} batches wait" + ("" if waiting < 1000 else ": is `lineside up` running?"),
-    )
-    damaged = sum(1 for _ in folder.spool.rglob("*.damaged")) if folder.spool.exists() else 0
-    if damaged:
-        yield Finding("spool files", False, f"{damaged} damaged and set aside in {folder.spool}")
-    refused = sum(1 for _ in folder.dead.glob("*.parquet")) if folder.dead.exists() else 0
-    yield Finding("refused samples", refused == 0, f"{refused} files in {folder.dead}" if refused else "none")
+    yield from _spool(folder)
     yield from _collectors(folder.collectors)
+
+
+def _spool(folder: DataFolder) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    spool = spool_of(folder)
+    try:
+        seen, each = spool.waiting(), spool.waiting_by_collector()
+        lost = [gap for gap in gaps(folder.spool) if gap.recorded_at > now - timedelta(days=1)]
+        refused = dead_letter_of(folder).files()
+    except OSError as error:
+        yield Finding("spool", False, f"cannot be read ({error}): check its owner")
+        return
+    what = f"{seen.batches:,} batches ({seen.rows:,} samples, {size_text(seen.bytes)}) wait"
+    alarms = [alarm for waiting in each.values() if (alarm := spool.alarm(waiting, now))]
+    if alarms:
+        yield Finding("spool", False, alarms[0])
+    elif seen.oldest and now - seen.oldest > WAITS_LONG:
+        since = f"{seen.oldest:%Y-%m-%d %H:%M} UTC"
+        yield Finding("spool", False, f"{what} since {since}: is `lineside up` running?")
+    else:
+        yield Finding("spool", True, what if seen.batches else "empty: the historian has taken everything")
+    rows = sum(gap.rows for gap in lost)
+    details = f"{rows:,} samples lost in the last day: see `lineside spool status`"
+    yield Finding("gaps", not lost, details if lost else "none in the last day")
+    count = sum(file.rows for file in refused)
+    yield Finding("refused samples", not count, f"{count:,}: see `lineside spool dead`" if count else "none")
 
 
 def _collectors(path: Path) -> Iterator[Finding]:
