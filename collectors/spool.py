@@ -37,7 +37,6 @@ from plant.model import SpoolConfig
 log = logging.getLogger(__name__)
 
 SUFFIX, DAMAGED = ".arrow", ".damaged"
-NAME = re.compile(r"(\d{16})_(-?\d+)_(-?\d+)_(\d+)_([0-9a-f]{8})\.arrow")
 OLD_NAME = re.compile(r"\d{16}-[0-9a-f]{8}\.arrow")
 """Written by version 0.1; renamed when first seen."""
 RESERVED = 1000
@@ -251,7 +250,7 @@ class Spool:
             if error.errno not in _HOPELESS:
                 raise
             raise self._set_aside(entry, error.strerror or str(error)) from error
-        if zlib.crc32(data) != int(entry.name[-len("00000000.arrow") : -len(SUFFIX)], 16):
+        if f"_{zlib.crc32(data):08x}{SUFFIX}" != entry.name[-len("_00000000.arrow") :]:
             raise self._set_aside(entry, f"its {len(data)} bytes are not those written")
         try:
             samples = pl.read_ipc(io.BytesIO(data))
@@ -417,10 +416,13 @@ def _names(folder: Path, after: int = -1) -> list[str]:
 
 
 def _parsed(folder: Path, names: Iterable[str]) -> Iterator[Entry]:
+    collector = folder.name
     for name in names:
-        if match := NAME.fullmatch(name):
-            sequence, first, last, rows = map(int, match.groups()[:4])
-            yield Entry(folder.name, sequence, folder, match[0], first, last, rows)
+        try:
+            sequence, first, last, rows, _ = name.split("_")  # half the time of a regular expression
+            yield Entry(collector, int(sequence), folder, name, int(first), int(last), int(rows))
+        except ValueError:
+            continue  # somebody else's file
 
 
 def _renamed(folder: Path, name: str) -> str:

@@ -216,6 +216,17 @@ def test_a_folder_that_lost_its_numbers_counts_on_above_the_old_ones(tmp_path: P
     assert len(again.pending({"a": before})) == 1
 
 
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "a")
+    spool.append(batch(1))
+    for name in ("notes.arrow", "1_2_3_4_5_6.arrow", "a_b_c_d_e.arrow", ".hidden"):
+        (tmp_path / "a" / name).write_text("mine")
+    (tmp_path / "README").write_text("mine")
+    for _ in range(2):
+        assert len(spool.pending()) == spool.waiting().batches == 1
+    assert len(list((tmp_path / "a").iterdir())) == 7
+
+
 def test_waiting_is_counted_by_collector_and_in_all(tmp_path: Path) -> None:
     reader = Spool(tmp_path)
     assert reader.waiting() == Waiting(0, 0, 0, None)
