@@ -26,7 +26,7 @@ from plant.frames import REFUSED, SAMPLES
 log = logging.getLogger(__name__)
 
 NAME = re.compile(r".+-\d{16}-([0-9a-f]{8})\.parquet")
-MAX_BYTES = 512 << 20
+MAX_BYTES = 512_000_000
 MOST_FILES = 500
 """More small files than this are merged: a signal the plant file lacks makes one a batch."""
 FINISHED = 4 << 20
