@@ -1,14 +1,17 @@
 """The bytes InfluxDB is sent."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.historians.influx.lines import Batch, decoded, encoded_field, encoded_tag
+from infra.historians.influx.protocol import bodies
 from infra.historians.samples import SERIES, moment
 from plant.frames import SAMPLES
 
@@ -70,8 +73,8 @@ def parsed(body: bytes) -> Iterator[Line]:
 
 
 def scalar(token: str) -> Field:
-    if token in ("t", "f"):
-        return token == "t"
+    if token in ("true", "false"):
+        return token == "true"
     return int(token[:-1]) if token.endswith("i") else float(token)
 
 
@@ -158,3 +161,71 @@ def test_any_name_comes_back_from_its_field(name: str) -> None:
     assert field not in ("", "time", "equipment")
     assert not set(field) & set(':"\\\n')
     assert decoded(encoded_tag(name)) == name
+
+
+TEXTS = st.none() | st.text(st.characters(codec="utf-8"), max_size=5)
+COLUMNS = {
+    "speed": (pl.Float64, st.none() | st.floats()),
+    "small, float=": (pl.Float32, st.none() | st.floats(width=32)),
+    "count": (pl.Int64, st.integers(-(2**63), 2**63 - 1)),
+    'a "b"\\': (pl.Int8, st.none() | st.integers(-128, 127)),
+    "unsigned": (pl.UInt64, st.none() | st.integers(0, 2**63 - 1)),
+    "on": (pl.Boolean, st.none() | st.booleans()),
+    "state": (pl.String, TEXTS),
+    "kind": (pl.Enum(["a", 'b"']), st.none() | st.sampled_from(["a", 'b"'])),
+}
+FRAMES = st.sets(st.sampled_from(sorted(COLUMNS)), min_size=1).flatmap(
+    lambda names: st.tuples(
+        st.just(sorted(names)),
+        st.lists(
+            st.tuples(TEXTS, TEXTS, st.integers(-9, 9), *(COLUMNS[n][1] for n in sorted(names))), max_size=9
+        ),
+    )
+)
+
+
+@given(FRAMES, st.booleans(), st.sampled_from([1, 60, 10_000]))
+def test_any_frame_is_written_as_it_is(
+    drawn: tuple[list[str], list[tuple]], tagged: bool, longest: int
+) -> None:
+    names, rows = drawn
+    schema = {"line of": pl.String, "unit": pl.String, "at": pl.Int64, **{n: COLUMNS[n][0] for n in names}}
+    frame = pl.DataFrame(rows, schema=schema, orient="row", strict=False)
+    frame = frame.with_columns(pl.col("at").cast(pl.Datetime("us", "UTC")).dt.cast_time_unit("ns"))
+    tags = ["line of", "unit"] if tagged else []
+    made = list(bodies(frame, "any thing,=", tags=tags, fields=names, time="at", longest=longest))
+    found = [line for body in made for line in parsed(body)]
+    expected = []
+    for row in frame.with_columns(pl.col("at").dt.cast_time_unit("us").to_physical()).to_dicts():
+        kept = {encoded_tag(n): row[n] for n in names if row[n] is not None}
+        kept = {n: v for n, v in kept.items() if not isinstance(v, float) or math.isfinite(v)}
+        if kept:
+            tagged_by = {encoded_tag(t): encoded_tag(row[t]) for t in tags if row[t] is not None}
+            expected.append(("any thing,=", tagged_by, kept, row["at"]))
+    rounded = [(m, t, {n: as_stored(n, v) for n, v in f.items()}, at) for m, t, f, at in found]
+    assert rounded == expected
+    for (_, _, fields, _), (_, _, kept, _) in zip(rounded, expected, strict=True):
+        assert {n: type(v) for n, v in fields.items()} == {n: type(v) for n, v in kept.items()}
+    assert longest > 1 or len(made) == len(expected)
+
+
+def as_stored(name: str, value: Field) -> Field:
+    """Half as many digits say a number of half the size."""
+    return pl.Series([value], dtype=pl.Float32).item() if name.startswith("small") else value
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (pl.Series("time", [1.0]), "'time' cannot be a field"),
+        (pl.Series("huge", [2**63], dtype=pl.UInt64), "'huge' holds numbers beyond 64 bit"),
+        (pl.Series("day", [AT.date()]), "'day' is Date"),
+        (pl.Series("list", [[1]]), "'list' is List"),
+    ],
+)
+def test_what_cannot_be_written_is_named(column: pl.Series, says: str) -> None:
+    frame = pl.DataFrame([pl.Series("at", [AT]), column])
+    with pytest.raises(ValueError, match=says):
+        list(bodies(frame, "m", tags=[], fields=[column.name], time="at"))
+    with pytest.raises(ValueError, match=r"'at' is .* with 1 nulls"):
+        list(bodies(frame.with_columns(at=pl.lit(None, pl.Datetime)), "m", tags=[], fields=[], time="at"))

@@ -1,14 +1,12 @@
-"""InfluxDB line protocol of samples, built column-wise in polars.
+"""Samples as line protocol: how they lie in InfluxDB.
 
 Samples are wide: one line per equipment and time, `signals,equipment=E f:meta=Mi,f=1.5,... TIME`, with up to
 three fields for a signal f. `f` is its number and `f:text` its text, each only when the sample has one; `f:meta`
 is always there: received * 100 + holds * 10 + quality. InfluxDB overwrites field by field, so a number written
 over a text would leave the text; `holds` says which of the two the newest write had: NUMBER, TEXT, both or
 neither. Times, and received, are microseconds since 1970.
-https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/
 """
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from infra.historians.influx.protocol import POST_BYTES, encoded, escaped, inside_quotes, written
 from infra.historians.samples import SERIES
 from plant.frames import SAMPLES, TIME
 
@@ -24,23 +23,18 @@ MEASUREMENT = "signals"
 TAG = "equipment"
 TEXT_SUFFIX, META_SUFFIX = ":text", ":meta"
 NUMBER, TEXT = 1, 2
-POST_BYTES = 3_000_000
-"""A post is about this long: servers refuse 10 MB (3.x) or 25 MB (1.x)."""
 EARLIEST, LATEST = -9_223_372_036_854_775, 9_223_372_036_854_775
 """What a signed 64 bit number of nanoseconds can say, in microseconds: the years 1677 to 2262."""
 
-_UNSAFE_IN_TAG = re.compile(r"[%\\\x00-\x1f\x7f]")
 _UNSAFE_IN_FIELD = re.compile(r'[%\\:"\x00-\x1f\x7f]')
-_SPECIAL = re.compile(r"([,= ])")
 _RESERVED = ("time", TAG)
-_EMPTY = "%"
 _SAMPLE_BYTES = 45
 """Of a sample beside its names and text: meta, number, punctuation."""
 
 
 def encoded_tag(name: str) -> str:
     """A name as the tag value that is stored: what line protocol cannot carry is percent-encoded."""
-    return _UNSAFE_IN_TAG.sub(_percent, name) or _EMPTY
+    return encoded(name)
 
 
 def encoded_field(name: str) -> str:
@@ -48,12 +42,12 @@ def encoded_field(name: str) -> str:
     percent-encoded. No field may be called time, and 3.x wants tags and fields to differ."""
     if name in _RESERVED:
         return f"%{ord(name[0]):02X}{name[1:]}"
-    return _UNSAFE_IN_FIELD.sub(_percent, name) or _EMPTY
+    return encoded(name, _UNSAFE_IN_FIELD)
 
 
 def decoded(stored: str) -> str:
     """The name that `encoded_tag` or `encoded_field` made this of."""
-    return "" if stored == _EMPTY else unquote(stored)
+    return "" if stored == encoded("") else unquote(stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +111,8 @@ class Batch:
 
     def body(self) -> bytes:
         """The body of the write that stores them; its precision is "us". Values must be finite."""
-        heads = [f"\n{MEASUREMENT},{TAG}={_escaped(encoded_tag(e))} " for e in self.equipment]
-        fields = pl.Series([_escaped(encoded_field(s)) for s in self.signals], dtype=pl.String)
+        heads = [f"\n{MEASUREMENT},{TAG}={escaped(encoded_tag(e))} " for e in self.equipment]
+        fields = pl.Series([escaped(encoded_field(s)) for s in self.signals], dtype=pl.String)
         begins = _begins()
         ends = begins.shift(-1, fill_value=True)
         number, text = pl.col("value").is_not_null(), pl.col("text").is_not_null()
@@ -127,15 +121,14 @@ class Batch:
             _names([",", *heads], pl.when(begins).then(pl.col("equipment") + 1).otherwise(0)),
             _names(fields + f"{META_SUFFIX}=", pl.col("signal")),
             pl.col("received") * 100 + holds + pl.col("quality"),
-            pl.lit("i"),
+            _names(["i", *("i," + fields + "=")], pl.when(number).then(pl.col("signal") + 1).otherwise(0)),
+            pl.col("value"),
         ]
-        if self.rows["value"].null_count() < len(self):
-            pieces += [_names("," + fields + "=", pl.when(number).then("signal")), pl.col("value")]
         if self.rows["text"].null_count() < len(self):
             names = _names("," + fields + f'{TEXT_SUFFIX}="', pl.when(text).then("signal"))
-            pieces += [names, _inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
-        pieces += [pl.when(ends).then(pl.lit(" ")), pl.when(ends).then("time")]
-        return _written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)))[1:]
+            pieces += [names, inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
+        pieces.append(pl.when(ends).then(pl.concat_str(pl.lit(" "), "time")))
+        return written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())[1:]
 
 
 def _begins() -> pl.Expr:
@@ -145,22 +138,3 @@ def _begins() -> pl.Expr:
 
 def _names(names: pl.Series | Sequence[str], position: pl.Expr) -> pl.Expr:
     return pl.lit(pl.Series(names, dtype=pl.String)).gather(position)
-
-
-def _inside_quotes(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
-
-
-def _written(column: pl.DataFrame) -> bytes:
-    """One string column as bytes, without anything between the rows; faster than joining it."""
-    target = io.BytesIO()
-    column.write_csv(target, include_header=False, quote_style="never", line_terminator="")
-    return target.getvalue()
-
-
-def _percent(found: re.Match[str]) -> str:
-    return f"%{ord(found[0]):02X}"
-
-
-def _escaped(name: str) -> str:
-    return _SPECIAL.sub(r"\\\1", name)

@@ -11,7 +11,7 @@ from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError as TransportError
 
-from infra.historians.influx.lines import POST_BYTES
+from infra.historians.influx.protocol import POST_BYTES
 from infra.historians.influx.settings import InfluxSettings
 from pipelines.ports import HistorianError
 
