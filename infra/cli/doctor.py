@@ -22,6 +22,7 @@ from collectors.gaps import gaps
 from collectors.spool import size_text
 from infra.cli.spool import dead_letter_of, spool_of
 from infra.folder import DataFolder
+from infra.historians.segments import Folder
 from infra.plantfile import load, with_secrets
 from infra.records.database import RecordsError
 from infra.stores import open_database, open_historian
@@ -44,6 +45,8 @@ DISK_LOW = 1 << 30
 """Bytes free below which the historian will soon stop."""
 WAITS_LONG = timedelta(minutes=5)
 """Nobody takes what has waited for so long."""
+SHOWN = 10
+"""Damaged files named one by one."""
 STALE = 15.0
 """Seconds after which the collectors' status file says nobody writes it."""
 
@@ -105,6 +108,7 @@ def _data(data: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(folder.root).free
     yield Finding("disk", free > DISK_LOW, f"{free / (1 << 30):.1f} GiB free")
     yield from _spool(folder)
+    yield from _damaged(folder.historian)
     yield from _collectors(folder.collectors)
 
 
@@ -132,6 +136,20 @@ def _spool(folder: DataFolder) -> Iterator[Finding]:
     yield Finding("gaps", not lost, details if lost else "none in the last day")
     count = sum(file.rows for file in refused)
     yield Finding("refused samples", not count, f"{count:,}: see `lineside spool dead`" if count else "none")
+
+
+def _damaged(historian: Path) -> Iterator[Finding]:
+    missing = Folder(historian).missing()
+    for one in missing[:SHOWN]:
+        yield Finding(
+            "history",
+            False,
+            f"{one.rows:,} samples between {one.first:%Y-%m-%d %H:%M:%S} and {one.last:%Y-%m-%d %H:%M:%S} UTC were"
+            f" in the damaged {one.path}: restore that file from a backup as {one.home}, or delete it",
+        )
+    if len(missing) > SHOWN:
+        rest = missing[SHOWN:]
+        yield Finding("history", False, f"{len(rest)} more damaged files in {rest[0].path.parent}")
 
 
 def _collectors(path: Path) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ class Catalogue:
     def read(self) -> pl.DataFrame:
         """All series with their first and last day. Rebuilt from the segments when the file is gone."""
         try:
-            return pl.read_parquet(self._path, glob=False)
+            return pl.read_parquet(self._path, glob=False, schema=SCHEMA)
         except FileNotFoundError:
             if not self._folder.days():
                 return pl.DataFrame(schema=SCHEMA)

@@ -27,6 +27,7 @@ ROW_GROUP = 100_000
 BATCH_ROWS = 500_000
 """About the rows of one frame of `read_batches`."""
 _LOW_SPACE = 500_000_000
+_NEWS = timedelta(days=1)
 _LOOK_BACK = (timedelta(minutes=5), timedelta(hours=2), timedelta(days=1))
 _SHORTEST = 1_000
 _RETRIES = 20
@@ -159,24 +160,31 @@ class ParquetHistorian:
                     self._explained(partial(self._folder.expire, day))
 
     def health(self) -> HistorianHealth:
-        """Whether the folder can be written, has room, and whether files were set aside."""
+        """Whether the folder can be written and has room, and for a day whether files were damaged."""
         root = self._folder.root
         try:
             self._folder.replace(".probe", b"")
             free = disk_usage(root).free
             days = len(self._folder.days())
-            damaged = sorted(p.name for p in self._folder.damaged.glob("*.parquet"))
+            missing = self._folder.missing()
         except OSError as error:
             return HistorianHealth(ok=False, detail=_advice(error, root))
-        if damaged:
-            where = f"{len(damaged)} damaged file(s) in {self._folder.damaged}, such as {damaged[0]}"
-            fix = "see the report beside each; restore them from a backup or delete them"
-            return HistorianHealth(ok=False, detail=f"{where}: {fix}")
         if free < _LOW_SPACE:
             return HistorianHealth(
                 ok=False, detail=f"only {free // 1_000_000} MB free on the disk of {root}: make room"
             )
-        return HistorianHealth(ok=True, detail=f"{root}: {days} days, {free // 1_000_000_000} GB free")
+        detail = f"{root}: {days} days, {free // 1_000_000_000} GB free"
+        if missing:
+            rows = sum(one.rows for one in missing)
+            detail += (
+                f"; {len(missing)} damaged file(s) with {rows} samples set aside in {self._folder.damaged},"
+            )
+            detail += (
+                f" such as {missing[-1].path.name}: `lineside doctor` lists what is missing and what to do"
+            )
+        # A lamp that is always red would hide the next fault.
+        news = any(self._clock() - one.found < _NEWS for one in missing)
+        return HistorianHealth(ok=not news, detail=detail)
 
     def close(self) -> None:
         """Nothing is held open between calls."""
@@ -187,7 +195,7 @@ class ParquetHistorian:
             if not segments:
                 return empty(SAMPLES)
             try:
-                frame = pl.scan_parquet([s.path for s in segments], glob=False).filter(rows).collect()
+                frame = _scanned([s.path for s in segments]).filter(rows).collect()
             except FileNotFoundError:
                 continue  # merged or expired since it was listed
             except OSError as error:
@@ -214,7 +222,7 @@ class ParquetHistorian:
     def _sound(self, segment: Segment) -> pl.DataFrame | None:
         """The rows of a file; None when it is gone, or was damaged and has been set aside."""
         try:
-            return checked(pl.read_parquet(segment.path, glob=False))
+            return checked(_scanned([segment.path]).collect())
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -236,12 +244,20 @@ def _advice(error: OSError, root: Path) -> str:
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             fix = "the disk is full: make room or shorten the retention; it goes on by itself"
         case errno.EACCES | errno.EPERM | errno.EROFS:
-            fix = "this user may not write there: give it the folder or set another one"
+            fix = "this user may not write there, or not read: give it the folder or set another one"
         case errno.ENOTDIR | errno.EEXIST:
             fix = "there is a file where the folder should be: move it or set another folder"
+        case errno.ENOENT:
+            fix = "it is gone: mount its disk or restore it, then start again"
         case _:
             fix = "check the disk"
-    return f"historian folder {root}: {error.strerror or error}; {fix}"
+    name = error.filename2 or error.filename
+    named = f" ({name})" if name else ""
+    return f"historian folder {root}: {error.strerror or error}{named}; {fix}"
+
+
+def _scanned(paths: list[Path]) -> pl.LazyFrame:
+    return pl.scan_parquet(paths, glob=False, schema=dict(SAMPLES), extra_columns="ignore")
 
 
 def _encoded(rows: pl.DataFrame) -> memoryview:

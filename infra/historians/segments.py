@@ -16,10 +16,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-from infra.historians.samples import microseconds
+from infra.historians.samples import microseconds, moment
 from plant.frames import Window
 
 _counter = itertools.count()
@@ -42,6 +42,19 @@ class Segment:
     def overlaps(self, start: int, end: int) -> bool:
         """Whether it may hold a sample in [start, end) microseconds."""
         return self.first < end and self.last >= start
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a damaged file held that was set aside: `rows` samples between `first` and `last`, included."""
+
+    path: Path
+    home: Path
+    """Where it was, and a good copy belongs."""
+    first: datetime
+    last: datetime
+    rows: int
+    found: datetime
 
 
 def day_of(us: int) -> date:
@@ -121,8 +134,23 @@ class Folder:
         found = []
         for entry in os.scandir(self.root):
             with contextlib.suppress(ValueError):
-                found.append(date.fromisoformat(entry.name))
+                day = date.fromisoformat(entry.name)
+                if entry.is_dir():
+                    found.append(day)
         return sorted(found)
+
+    def missing(self) -> list[Missing]:
+        """Damaged files that were set aside and are not back in the folder of their day, oldest time first."""
+        found = []
+        for path in self.damaged.glob("*.parquet"):
+            day, _, name = path.name.partition("_")
+            segment = parse(self.root / day / name)
+            if segment and not segment.path.exists():
+                at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                found.append(
+                    Missing(path, segment.path, moment(segment.first), moment(segment.last), segment.rows, at)
+                )
+        return sorted(found, key=lambda one: one.first)
 
     def list(self, window: Window | None = None, days: Sequence[date] | None = None) -> list[Segment]:
         """Segments that may hold samples of the window, those written first, first."""
@@ -201,11 +229,13 @@ class Folder:
             if not segment.path.exists():
                 return  # another process was faster
             segment.path.rename(target)
+        os.utime(target, (now.timestamp(), now.timestamp()))
         report = (
             f"found: {now.isoformat()}\nfile: {segment.path}\nwhy: {why}\nmissing: {segment.rows} samples"
-            f" between {segment.first} and {segment.last} (microseconds since 1970 UTC)\n"
+            f" between {moment(segment.first).isoformat()} and {moment(segment.last).isoformat()}\n"
         )
-        target.with_suffix(".txt").write_text(report, encoding="utf-8")
+        with contextlib.suppress(OSError):  # a full disk: the name of the file says what is missing
+            target.with_suffix(".txt").write_text(report, encoding="utf-8")
 
     def expire(self, day: date) -> None:
         """Remove a whole day at once, as readers see it."""

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from infra.cli import doctor
 from infra.historians import parquet
 from infra.historians.parquet import ParquetHistorian
 from infra.historians.segments import Folder
@@ -130,10 +132,62 @@ def test_a_damaged_file_is_an_error_once_and_then_set_aside(root: Path, damage: 
         historian.read(ALWAYS)
     assert historian.read(ALWAYS).equals(samples(10))
     [report] = (root / ".damaged").glob("*.txt")
-    assert "missing: 500 samples" in report.read_text()
+    assert "missing: 500 samples between 2026-03-01T13:00:00+00:00" in report.read_text()
     health = historian.health()
     assert not health.ok
     assert bad.name in health.detail
+
+
+def test_a_damaged_file_is_news_for_a_day_and_missing_until_restored(root: Path) -> None:
+    historian = ParquetHistorian(root, clock=lambda: NOON)
+    historian.write(samples(500))
+    [bad] = files(root)
+    good = bad.read_bytes()
+    bad.write_bytes(b"?")
+    with pytest.raises(HistorianError, match="damaged"):
+        historian.read(ALWAYS)
+    a_day_later = ParquetHistorian(root, clock=lambda: NOON + timedelta(days=1))
+    assert not historian.health().ok
+    assert a_day_later.health().ok
+    assert "1 damaged file(s) with 500 samples" in a_day_later.health().detail
+    [missing] = Folder(root).missing()
+    assert (missing.first, missing.rows, missing.home) == (NOON, 500, bad)
+    [said] = [f for f in doctor._damaged(root) if not f.ok]
+    assert "500 samples between 2026-03-01 12:00:00 and 2026-03-01 12:08:19 UTC" in said.detail
+    bad.write_bytes(good)
+    assert historian.read(ALWAYS).equals(samples(500))
+    assert not Folder(root).missing()
+    assert historian.health().ok
+    assert "damaged" not in historian.health().detail
+
+
+def test_files_of_others_do_no_harm(root: Path) -> None:
+    historian = ParquetHistorian(root)
+    for hour in range(2):
+        historian.write(samples(10, start=NOON + timedelta(hours=hour)))
+    (root / "2026-03-02").write_text("mine")
+    (root / "2026-03-01" / "notes.txt").write_text("mine")
+    pl.DataFrame({"a": [1]}).write_parquet(root / "2026-03-01" / "mine.parquet")
+    pl.DataFrame({"a": [1]}).write_parquet(root / "series.parquet")
+    with_more = files(root)[0]
+    pl.read_parquet(with_more).with_columns(more=pl.lit(1)).write_parquet(with_more)
+    assert historian.read(ALWAYS).height == 20
+    assert historian.last(ALWAYS.end).height == 1
+    assert historian.health().ok
+    historian.compact()
+    assert historian.read(ALWAYS).height == 20
+    assert (root / "2026-03-02").exists()
+    with pytest.raises(HistorianError, match=r"2026-03-02.*there is a file where the folder should be"):
+        historian.write(samples(10, start=NOON + timedelta(days=1)))
+
+
+def test_a_folder_that_vanishes_is_said(root: Path) -> None:
+    historian = ParquetHistorian(root)
+    shutil.rmtree(root)
+    for use in (lambda: historian.read(ALWAYS), lambda: historian.write(samples(1))):
+        with pytest.raises(HistorianError, match="it is gone: mount its disk"):
+            use()
+    assert not historian.health().ok
 
 
 def test_merging_sets_a_damaged_file_aside_and_keeps_the_rest(root: Path) -> None:
