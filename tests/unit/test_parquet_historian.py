@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from infra.cli import doctor
+from infra.cli.doctor import run as doctor
 from infra.historians import parquet
 from infra.historians.parquet import ParquetHistorian
 from infra.historians.segments import Folder
@@ -138,7 +138,10 @@ def test_a_damaged_file_is_an_error_once_and_then_set_aside(root: Path, damage: 
     assert bad.name in health.detail
 
 
-def test_a_damaged_file_is_news_for_a_day_and_missing_until_restored(root: Path) -> None:
+def test_a_damaged_file_is_news_for_a_day_and_missing_until_restored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "historian"
     historian = ParquetHistorian(root, clock=lambda: NOON)
     historian.write(samples(500))
     [bad] = files(root)
@@ -152,13 +155,14 @@ def test_a_damaged_file_is_news_for_a_day_and_missing_until_restored(root: Path)
     assert "1 damaged file(s) with 500 samples" in a_day_later.health().detail
     [missing] = Folder(root).missing()
     assert (missing.first, missing.rows, missing.home) == (NOON, 500, bad)
-    [said] = [f for f in doctor._damaged(root) if not f.ok]
-    assert "500 samples between 2026-03-01 12:00:00 and 2026-03-01 12:08:19 UTC" in said.detail
+    doctor(None, root.parent, 0, json=True)
+    says = "500 samples between 2026-03-01 12:00:00 and 2026-03-01 12:08:19 UTC"
+    assert says in capsys.readouterr().out
     bad.write_bytes(good)
     assert historian.read(ALWAYS).equals(samples(500))
     assert not Folder(root).missing()
     assert historian.health().ok
-    assert "damaged" not in historian.health().detail
+    assert "set aside" not in historian.health().detail
 
 
 def test_files_of_others_do_no_harm(root: Path) -> None:
