@@ -98,6 +98,25 @@ def replay(
 
 
 @app.command()
+def provision(
+    plant: PlantPath,
+    data: Data = Path("var/plant"),
+    admin_user: Annotated[
+        str,
+        typer.Option(
+            envvar="LINESIDE_INFLUX_ADMIN_USER",
+            help="Administrator of InfluxDB; the password is read from LINESIDE_INFLUX_ADMIN_PASSWORD, or a token "
+            "from LINESIDE_INFLUX_ADMIN_TOKEN instead.",
+        ),
+    ] = "",
+) -> None:
+    """Create on the plant's InfluxDB and PostgreSQL what is missing; nothing that is there is lost."""
+    from infra.cli.provision import run
+
+    raise typer.Exit(run(plant, data, admin_user))
+
+
+@app.command()
 def doctor(
     plant: Annotated[Path | None, typer.Argument(metavar="[PLANT.toml]", help="The plant file.")] = None,
     data: Data = Path("var/plant"),

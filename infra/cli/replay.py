@@ -38,7 +38,13 @@ def run(path: Path, recording: list[Path], data: Path, speed: float, as_recorded
         console.print(f"Nothing runs on {data}: start the plant with `lineside up {path} --data {data}`.")
         return 1
     try:
-        _feed(samples, Spool(folder.spool, "replay"), speed, as_recorded, console)
+        _feed(
+            samples,
+            Spool(folder.spool, "replay", plant.spool.max_bytes, plant.spool.max_age),
+            speed,
+            as_recorded,
+            console,
+        )
     except (SpoolFullError, SpoolError) as error:
         console.print(str(error), markup=False)
         return 1

@@ -9,6 +9,7 @@ from infra.logs import log_to_file
 from infra.plantfile import load
 from infra.records.database import RecordsError
 from infra.serve import AddressError, check_address, serve
+from pipelines.ports import HistorianError
 from plant.parse import PlantErrors
 
 
@@ -29,7 +30,7 @@ def run(path: Path, data: Path, host: str, port: int) -> int:
             f"{errors}\nRun `lineside check {path}` for the details.", markup=False, highlight=False
         )
         return 1
-    except (AddressError, FolderError, RecordsError) as error:
+    except (AddressError, FolderError, HistorianError, RecordsError) as error:
         console.print(str(error), markup=False, highlight=False)
         return 1
     return 0

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import httpx
 
+from infra.historians.influx.provisioning import Admin, ProvisionError, provision
+from infra.historians.influx.settings import InfluxSettings
+
 DATABASE = "signals"
 RETENTION = "raw"
 _HERE = Path(__file__).parent
@@ -50,6 +53,13 @@ class InfluxServer:
         """InfluxDB 1.x's form of a token."""
         return f"{self.user}:{self.password}"
 
+    @property
+    def settings(self) -> InfluxSettings:
+        """How Lineside signs in."""
+        return InfluxSettings(
+            url=self.url, bucket=self.bucket, token=self.token, user=self.user, password=self.password
+        )
+
     def start(self) -> None:
         """Start what does not run of influxd and the proxy, wait until both answer. Raises ServerError with
         the end of the log."""
@@ -78,26 +88,24 @@ class InfluxServer:
                     process.wait()
 
     def provision(self) -> None:
-        """Create the administrator, the database with its retention, and the user Lineside signs in as."""
-        admin = httpx.BasicAuth("admin", self.password)
-        self._statement(f"CREATE USER admin WITH PASSWORD '{self.password}' WITH ALL PRIVILEGES", None)
-        self._statement(f"CREATE USER {self.user} WITH PASSWORD '{self.password}'", admin)
-        self.empty()
+        """Create what Lineside needs there, as `lineside provision` does; samples are kept for ever."""
+        try:
+            provision(self.settings, None, Admin(user="admin", password=self.password))
+        except ProvisionError as error:
+            raise ServerError(str(error)) from error
 
     def empty(self) -> None:
         """Make the database anew: no samples, and the grants that are lost with a database."""
-        admin = httpx.BasicAuth("admin", self.password)
-        self._statement(f"DROP DATABASE {DATABASE}", admin)
-        kept = f"WITH DURATION INF REPLICATION 1 SHARD DURATION 1d NAME {RETENTION}"
-        self._statement(f"CREATE DATABASE {DATABASE} {kept}", admin)
-        self._statement(f"GRANT ALL ON {DATABASE} TO {self.user}", admin)
-
-    def _statement(self, statement: str, auth: httpx.BasicAuth | None) -> None:
         answer = httpx.post(
-            f"{self.url}/query", data={"q": statement}, auth=auth, timeout=30, trust_env=False
+            f"{self.url}/query",
+            data={"q": f"DROP DATABASE {DATABASE}"},
+            auth=("admin", self.password),
+            timeout=30,
+            trust_env=False,
         )
         if answer.status_code != httpx.codes.OK or "error" in answer.text:
-            raise ServerError(f"InfluxDB refused {statement.split(' WITH')[0]!r}: {answer.text.strip()}")
+            raise ServerError(f"InfluxDB refused to drop {DATABASE}: {answer.text.strip()}")
+        self.provision()
 
     def _filled(self, name: str) -> str:
         values = {k: getattr(self, k) for k in ("folder", "port", "influx_port", "rpc_port")}
@@ -123,6 +131,14 @@ class InfluxServer:
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[InfluxServer]:
     """A provisioned InfluxDB in that folder, stopped at the end. Raises ServerError."""
+    with starting(folder) as server:
+        server.provision()
+        yield server
+
+
+@contextlib.contextmanager
+def starting(folder: Path) -> Iterator[InfluxServer]:
+    """An InfluxDB in that folder that has no users yet, stopped at the end. Raises ServerError."""
     for program in ("influxd", "nginx", "prlimit"):
         _program(program)
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +146,6 @@ def running(folder: Path) -> Iterator[InfluxServer]:
     server = InfluxServer(folder=folder, port=port, influx_port=influx_port, rpc_port=rpc_port)
     try:
         server.start()
-        server.provision()
         yield server
     finally:
         server.stop()

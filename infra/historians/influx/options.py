@@ -5,12 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.historians.influx.settings import InfluxSettings
+from infra.historians.influx.settings import ANYBODY, InfluxSettings
 from plant.model import HistorianConfig
 from plant.parsing.options import Reader, period, read_options, text, whole, yes_or_no
-
-ANYBODY = "token"
-"""User of requests signed in by token alone: servers look at the password, which is the token."""
 
 _NAME = r"[^\s/\"\\\x00-\x1f\x7f]+"
 _BUCKET = re.compile(rf"{_NAME}(?:/{_NAME})?")

@@ -4,6 +4,9 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+ANYBODY = "token"
+"""User of requests signed in by token alone: 2.x and 3.x look at the password, which is the token."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InfluxSettings:
