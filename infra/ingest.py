@@ -47,6 +47,7 @@ class Ingest:
             self._set_aside(batches[0][0], accepted.rejected)
         for entry, frame in batches:
             self._journal(entry, frame)
+        for entry, _ in batches:  # only now: what has left the spool must reach the caller
             self._spool.remove(entry)
         self.stored += accepted.samples.height
         return accepted.samples

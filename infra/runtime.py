@@ -30,7 +30,7 @@ from infra.orderbook import OrderBook
 from infra.plantfile import with_secrets
 from infra.records.alerts import SqlAlerts
 from infra.records.arrivals import Arrivals
-from infra.records.database import upgrade
+from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
 from infra.shifts import period, running, shift_view
 from infra.statuses import machine_statuses
@@ -75,6 +75,7 @@ class Runtime:
         self._orders: list[OrderView] = []
         self._snapshot: BoardSnapshot | None = None
         self._problems: dict[str, str] = {}
+        self._owed: list[pl.DataFrame] = []
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -202,9 +203,9 @@ class Runtime:
                     self.tick(datetime.now(UTC))
                     ticked = time.monotonic()
                 self._problems.pop("pipeline", None)
-            except HistorianError as error:
+            except (HistorianError, RecordsError) as error:
                 self._problems["pipeline"] = str(error)
-                log.error("the historian refuses, samples wait in the spool: %s", error)
+                log.error("samples wait in the spool: %s", error)
                 self._stop.wait(TICK_EVERY)
             except Exception as error:
                 self._problems["pipeline"] = f"{type(error).__name__}: {error}"
@@ -215,16 +216,19 @@ class Runtime:
         """Take what waits in the spool. Whether a machine changed its state or order, which the board shows at once."""
         now = datetime.now(UTC)
         samples = self._ingest.drain(self.plant, now)
-        if samples.is_empty():
+        if samples.is_empty() and not self._owed:
             return False
         heard = samples.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         with self._lock:
-            changed = self._live.accept(samples)
+            if not samples.is_empty():
+                self._owed.append(self._live.accept(samples))
             self._heard |= {
                 e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
             }
-            self._restate_closed(changed, now)
+            # When the records cannot be written now, the next drain owes it still.
+            self._restate_closed(pl.concat(self._owed), now)
             self._forget_arrivals()
+            self._owed.clear()
         return self._visible(samples)
 
     def _catch_up(self, now: datetime) -> None:
