@@ -315,6 +315,12 @@ def test_buckets_are_longer_than_nothing(historian: Historian, every: timedelta)
         historian.trend(ALWAYS, every)
 
 
+def test_a_bucket_is_not_cut_where_a_question_is(historian: Historian) -> None:
+    """However many buckets a server is asked for at a time."""
+    historian.write(frame(row(50_000.25, 1.0), row(50_000.75, 3.0), row(100_000.25, 5.0)))
+    assert buckets(historian, 0.5, 120_000, 1) == [(50_000, 2.0, 2), (100_000, 5.0, 1)]
+
+
 def test_a_trend_of_more_buckets_than_a_server_counts_at_once(historian: Historian) -> None:
     historian.write(frame(*(row(s, float(i)) for i, s in enumerate((-2e6, -1.5, -1, 0, 0.5, 1.9e6)))))
     fine = historian.trend(ALWAYS, timedelta(seconds=2))
