@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -26,8 +28,34 @@ class DataFolder:
     logs = property(lambda self: self.root / "logs")
     records = property(lambda self: self.root / "records.sqlite")
     collectors = property(lambda self: self.root / "collectors.json")
+    restoring = property(lambda self: self.root / "restoring")
+    """There while a restore is under way or was interrupted."""
+
+    @contextmanager
+    def for_restore(self) -> Iterator["DataFolder"]:
+        """The lock, for the one thing that may use a folder whose restore was interrupted: the restore again."""
+        self._take()
+        try:
+            yield self
+        finally:
+            self._release()
 
     def __enter__(self) -> "DataFolder":
+        self._take()
+        if self.restoring.exists():
+            self._release()
+            raise FolderError(
+                f"A restore into {self.root} was interrupted: repeat it with the same `lineside restore`, or choose "
+                "another folder with --data FOLDER."
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _take(self) -> None:
         try:
             for folder in (self.root, self.historian, self.spool, self.dead, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -44,11 +72,8 @@ class DataFolder:
             raise FolderError(
                 f"Another Lineside is using {self.root}: stop it, or give this one its own folder with --data FOLDER."
             ) from error
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

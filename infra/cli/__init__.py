@@ -183,6 +183,33 @@ def spool_retry(
     raise typer.Exit(run_retry(data, files or [], everything))
 
 
+@app.command()
+def backup(
+    to: Annotated[Path, typer.Option("--to", help="The file to make; none is overwritten.")],
+    plant: OptionalPlant = None,
+    data: Data = Path("var/plant"),
+) -> None:
+    """Put records, history, waiting samples and the plant file into one file, while the plant runs or not."""
+    from infra.cli.backup import run_backup
+
+    raise typer.Exit(run_backup(plant, data, to))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file made by `lineside backup`.")],
+    data: Data = Path("var/plant"),
+    plant: Annotated[
+        Path | None,
+        typer.Option("--plant", help="The plant file to go on with; none: the one in the backup."),
+    ] = None,
+) -> None:
+    """Bring a backup back into an empty data folder, database and historian: all of it or nothing."""
+    from infra.cli.backup import run_restore
+
+    raise typer.Exit(run_restore(file, data, plant))
+
+
 @app.command(hidden=True)
 def collect(
     plant: PlantPath,

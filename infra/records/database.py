@@ -200,6 +200,13 @@ def migrate(connection: Connection, name: str, to: str = "head") -> tuple[str | 
     return current, str(schema_of(connection))
 
 
+def forget_schema(connection: Connection) -> None:
+    """Take every table of Lineside away, in the caller's transaction: for an empty database only."""
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
 def _with_driver(url: URL) -> URL:
     """The URL with the driver we have (psycopg 3) and our connection settings where it has none of its own."""
     settings = {name: value for name, value in _POSTGRES.items() if name not in url.query}

@@ -1,0 +1,1 @@
+"""Backup of a plant into one file, and its restore (docs/records.md)."""
