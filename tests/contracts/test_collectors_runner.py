@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,10 +15,12 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from collectors.gaps import gaps
 from collectors.ports import Emit
 from collectors.runner import run_collectors
 from collectors.shdr.client import ShdrCollector
 from collectors.spool import Spool
+from plant.frames import SAMPLES, empty
 from plant.model import Plant, Role, Signal, Site, Source
 
 ROOT = Path(__file__).parents[2]
@@ -74,12 +77,16 @@ def test_a_failing_collector_is_started_again_and_the_others_go_on(
 
     monkeypatch.setattr(ShdrCollector, "run", run)
     file = tmp_path / "run" / "status.json"
+    overdue = Spool(tmp_path / "spool", "earlier")
+    overdue.append(empty(SAMPLES))
+    os.utime(overdue.pending()[0].path, (1e9, 1e9))
 
     async def main() -> None:
         made = plant(good={"file": recording}, bad={"file": recording})
         task = asyncio.create_task(run_collectors(made, Spool(tmp_path / "spool", "plant"), file))
         await until(lambda: status(file)["sources"].get("good", {}).get("samples") == 2)
         await until(lambda: status(file)["sources"]["bad"]["samples"] == 2)
+        await until(lambda: [gap.collector for gap in gaps(tmp_path / "spool")] == ["earlier"])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -125,7 +125,9 @@ def test_a_stopped_writer_disturbs_no_reader(tmp_path: Path) -> None:
             drain()
             assert reader.waiting().batches == 0 and reader.pending(seen) == []
             writer.send_signal(signal.SIGCONT)
-            time.sleep(moments.uniform(0, 0.02))
+            until = time.monotonic() + moments.uniform(0, 0.02)
+            while time.monotonic() < until:
+                drain()
             acknowledged.append(writer.stdout.readline().split())
         writer.send_signal(signal.SIGKILL)
         acknowledged += [

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from infra.cli.doctor import run as doctor
 from infra.deadletter import DeadLetter
 from plant.frames import GOOD, SAMPLES
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime.now(UTC)
 PROBLEM = "the plant file has no such signal [x]"
 
@@ -90,6 +93,46 @@ def test_status_has_the_alarm_of_the_bounds_the_collectors_were_given(data: Path
     assert code == 1 and "collect: the spool is 90% full" in said
     code, said = lineside("status", "--json", "--data", data)
     assert code == 1 and "90% full" in json.loads(said)["collectors"]["collect"]["alarm"]
+
+
+PLANT = """schema = 1
+[site]
+id = "p"
+name = "P"
+zone = "Europe/Berlin"
+[spool]
+max_size = "10MB"
+max_age = "2h"
+"""
+
+
+def test_collectors_keep_to_the_bounds_of_the_plant_file(tmp_path: Path) -> None:
+    (tmp_path / "plant.toml").write_text(PLANT)
+    status, deadline = tmp_path / "data" / "collectors.json", time.monotonic() + 40
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "infra",
+            "collect",
+            str(tmp_path / "plant.toml"),
+            "--data",
+            str(status.parent),
+        ],
+        cwd=ROOT,
+    )
+    try:
+        while not status.exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        process.wait(20)
+    told = json.loads(status.read_text())["spool"]
+    assert (told["max_bytes"], told["max_age"]) == (10_000_000, 7200.0)
+    Spool(tmp_path / "data" / "spool", "collect").append(batch(1))
+    said = lineside("status", "--data", status.parent)[1]
+    assert "of 10.0 MB" in said
 
 
 def test_dead_lists_files_and_shows_one(data: Path) -> None:
