@@ -141,7 +141,7 @@ def with_options(plant: Plant, options: Mapping[str, Mapping[str, object]]) -> P
 def with_secrets(plant: Plant, environment: Mapping[str, str] | None = None) -> Plant:
     """The plant with every option {env = "NAME"} replaced by that variable; done once, at start.
 
-    Raises PlantErrors naming every variable that is not set.
+    Raises PlantErrors naming every variable that is not set, or empty.
     """
     given = os.environ if environment is None else environment
     missing: list[PlantError] = []
@@ -149,11 +149,11 @@ def with_secrets(plant: Plant, environment: Mapping[str, str] | None = None) -> 
     def resolved(place: str, options: Mapping[str, object]) -> dict[str, object]:
         found = dict(options)
         for key, name in _secrets(options).items():
-            if name in given:
+            if given.get(name):
                 found[key] = given[name]
             else:
                 fix = f"Set {name} before starting Lineside"
-                problem = f"the variable {name} is not set"
+                problem = f"the variable {name} is {'empty' if name in given else 'not set'}"
                 missing.append(PlantError("environment", f"{place}: {key}", problem, fix))
         return found
 

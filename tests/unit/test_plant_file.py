@@ -141,6 +141,8 @@ def test_secrets_are_read_at_start_and_a_missing_one_is_named(main: Path) -> Non
     with pytest.raises(PlantErrors, match="ADAPTER_HOST is not set") as caught:
         with_secrets(plant, {})
     assert caught.value.errors[0].path == 'source "adapter": host'
+    with pytest.raises(PlantErrors, match="ADAPTER_HOST is empty"):
+        with_secrets(plant, {"ADAPTER_HOST": ""})
 
 
 def test_options_are_replaced_by_id(main: Path) -> None:
