@@ -7,18 +7,18 @@ from datetime import datetime
 import polars as pl
 
 from analytics.counters import COUNT_READ
-from analytics.readings import HAS_VALUE, READINGS, codes
+from analytics.readings import HAS_VALUE, READINGS
 from plant.frames import TIME, empty
 from plant.model import COUNTER_ROLES
 
 
 def carry(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The rows of each series the next sample is compared with: the last one, and the last usable one."""
-    counter = pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())
+    counter = known["role"].is_in([r.value for r in COUNTER_ROLES]).gather(readings["code"])
     usable = pl.when(counter).then(COUNT_READ).otherwise(HAS_VALUE)
-    rows = readings.with_row_index("row").with_columns(usable=usable)
-    ends = rows.group_by("code").agg(pl.col("row").last(), read=pl.col("row").filter("usable").last())
-    keep = pl.concat([ends["row"], ends["read"].drop_nulls()]).unique().sort()
+    rows = readings.select("code", usable.alias("usable")).with_row_index("row")
+    newest = (pl.col("code") != pl.col("code").shift(-1)).fill_null(True)
+    keep = pl.concat([part.filter(newest)["row"] for part in (rows, rows.filter("usable"))]).unique().sort()
     return readings[keep].with_columns(carried=pl.lit(True))
 
 

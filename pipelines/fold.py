@@ -1,14 +1,17 @@
 """Live derivation: the same functions as `pipelines.derive`, applied to what is new.
 
 Every rule of the derivation is local to a sample and its predecessors, so a batch is derived from itself
-and a few carried rows. A sample that is late for its series sends that series back to a checkpoint; what is
-newer is read from the historian and derived again. In whatever batches and order samples come, the facts are
-those of one derivation of all of them (tests/property/test_derive_batches.py).
+and a few carried rows. Taking a batch only finds what is new in it (`pipelines.arrivals`); the rules are
+applied when somebody asks for facts, once for all batches since. A sample that is late for its series sends
+that series back to a checkpoint; what is newer is read from the historian and derived again. In whatever
+batches and order samples come, the facts are those of one derivation of all of them
+(tests/property/test_derive_batches.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -17,15 +20,25 @@ from analytics.ledger import ledger
 from analytics.orders import ORDERED, order_edges, order_runs
 from analytics.readings import READINGS, readings, series, settle
 from analytics.timeline import EDGES, intervals, state_edges, state_map
-from pipelines.carry import Checkpoints, Rewind, carry, last
+from pipelines.arrivals import Arrivals
+from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
 from pipelines.derive import Facts, booked
-from plant.frames import RECODES, Window, empty
+from pipelines.kept import Kept
+from plant.frames import RECODES, TIME, Window, empty
 from plant.model import Plant
 
 History = Callable[[Sequence[str], Window], pl.DataFrame]
 """Stored samples of these machines in the window (`pipelines.ports.Historian.read`)."""
 
-_PIECES = 64
+SPANS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "earliest": TIME,
+    "latest": TIME,
+}
+"""Spans of samples, one per machine."""
+
+_PENDING = 200_000
+"""Rows waiting to be derived from, at most: nobody may be asking for facts."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -56,11 +69,16 @@ class Fold:
         self._plant, self._history, self._since, self._every = plant, history, since, checkpoint_every
         self._known = series(plant)
         self._mapping = state_map(plant, self._known)
-        self._edges, self._counted, self._ordered = empty(EDGES), empty(COUNTED), empty(ORDERED)
-        self._carry = empty(READINGS)
+        self._arrivals = Arrivals(self._known)
+        self._edges, self._counted = Kept(EDGES, "state"), Kept(COUNTED)
+        self._ordered = Kept(ORDERED, "order")
+        self._work = empty(READINGS)
+        """Carried rows, and what came after them and nothing was derived from yet."""
+        self._told, self._rewound = empty(REACHED), empty(REACHED)
         self._checkpoints = Checkpoints()
         self._newest: datetime | None = None
         self._checkpoint_at: datetime | None = None
+        self._retired_at: datetime | None = None
 
     @property
     def newest(self) -> datetime | None:
@@ -72,8 +90,35 @@ class Fold:
 
         If the history cannot be read its error passes through, and nothing of the batch was taken.
         """
-        samples = samples.filter(pl.col("time") >= self._since)
-        rows = self._unknown(readings(samples, self._known)).join(last(self._carry), on="code", how="left")
+        oldest, newest = samples.select(pl.col("time").min(), newest=pl.col("time").max()).row(0)
+        if oldest is not None and oldest < self._since:
+            return self.accept(samples.filter(pl.col("time") >= self._since))
+        joined = self._arrivals.join(self._work, samples)
+        if joined is None:
+            taken = self._take_late(settle(self._arrivals.readings(samples)))
+        else:
+            self._work, new = joined
+            taken = Taken(new, empty(SPANS), empty(SPANS))
+        if self._work.height > _PENDING:
+            self._derive()
+        self._remember(newest)
+        return taken
+
+    def _derive(self) -> None:
+        """Derive from what was accepted since the last time."""
+        work = self._work
+        if work["carried"].all():
+            return
+        self._edges.add(state_edges(work, self._known, self._mapping))
+        self._counted.add(count(work, self._known))
+        self._ordered.add(order_edges(work, self._known))
+        self._work = carry(work, self._known)
+
+    def _take_late(self, arrived: pl.DataFrame) -> Taken:
+        """Take readings of which some are older than the newest of their series, or of the same instant."""
+        self._derive()
+        carried = self._work
+        rows = self._unknown(arrived).join(last(carried), on="code", how="left")
         late = rows.filter(pl.col("time") <= pl.col("last"))
         rows = rows.select(list(READINGS))
         forgotten = late.clear()
@@ -83,25 +128,56 @@ class Fold:
             forgotten = late.join(older, on=["code", "time"], how="semi")
             late, rows = (frame.join(older, on=["code", "time"], how="anti") for frame in (late, rows))
         rewind = self._checkpoints.rewind(late.group_by("code").agg(earliest=pl.col("time").min()))
-        before = self._carry.join(rows, on="code", how="semi").join(rewind.start, on="code", how="anti")
-        again = self._read_again(rewind)
-        work = settle(pl.concat([before, rewind.base, again, rows]))
+        before = carried.join(rewind.start, on="code", how="anti")
+        work = settle(pl.concat([before, rewind.base, self._read_again(rewind), rows]))
         self._replace(rewind)
-        self._edges = _add(self._edges, state_edges(work, self._known, self._mapping))
-        self._counted = _add(self._counted, count(work, self._known))
-        self._ordered = _add(self._ordered, order_edges(work, self._known))
-        self._carry = pl.concat([self._carry.join(work, on="code", how="anti"), carry(work, self._known)])
-        self._remember(samples)
+        self._work = work
+        self._derive()
+        self._retire()
         return Taken(rows.height, self._spans(late), self._spans(forgotten))
 
-    def facts(self, until: datetime, orders: pl.DataFrame | None = None) -> Facts:
-        """As `pipelines.derive.facts` of all samples accepted (less what was forgotten)."""
-        newest = last(self._carry).select("code", time="last")
+    def facts(
+        self,
+        until: datetime,
+        orders: pl.DataFrame | None = None,
+        since: Mapping[str, datetime] | None = None,
+    ) -> Facts:
+        """As `pipelines.derive.facts` of all samples accepted (less what was forgotten).
+
+        `since`: of these machines only, and at least what says something of a machine's time from then on,
+        which a short while ago is quick to find. Order runs are all there.
+        """
+        self._derive()
+        newest = last(self._work).select("code", time="last")
+        edges, counted = self._edges.all, self._counted.all
+        if since is not None:
+            starts = self._known.select(
+                "code", start=pl.col("equipment").replace_strict(since, default=None, return_dtype=TIME)
+            ).drop_nulls()
+            newest = newest.join(starts, on="code", how="semi")
+            edges, counted = partial(self._edges.since, starts), partial(self._counted.since, starts)
         return Facts(
-            intervals=intervals(self._edges, newest, self._known, until),
-            increments=increments(self._counted.filter(pl.col("time") < until), self._known),
-            runs=order_runs(self._ordered, self._known, until, orders),
+            intervals=intervals(edges(), newest, self._known, until),
+            increments=increments(counted().filter(pl.col("time") < until), self._known),
+            runs=order_runs(self._ordered.all(), self._known, until, orders),
         )
+
+    def changed(self) -> dict[str, datetime]:
+        """Of each machine with news since the last call: what the samples say of its time before then is
+        still the same."""
+        self._derive()
+        now = last(self._work)
+        news = now.join(self._told, on="code", how="left", suffix="_told").filter(
+            pl.col("last").ne_missing(pl.col("last_told"))
+        )
+        news = pl.concat([news.select("code", last="last_told"), self._rewound])
+        self._told, self._rewound = now, empty(REACHED)
+        found = (
+            news.join(self._known.select("code", "equipment"), on="code")
+            .group_by("equipment")
+            .agg(pl.col("last").fill_null(self._since).min())
+        )
+        return dict(found.iter_rows())
 
     def ledger(
         self,
@@ -123,23 +199,23 @@ class Fold:
 
     def forget(self, before: datetime) -> None:
         """Let go of facts older than that, save the state and the order that held then."""
-        self._edges = _held(self._edges.sort("code", "time"), "state", before)
-        self._ordered = _held(self._ordered.sort("code", "time"), "order", before)
-        self._counted = self._counted.filter(pl.col("time") >= before)
+        self._derive()
+        for kept in (self._edges, self._counted, self._ordered):
+            kept.forget(before)
         self._checkpoints.forget(before)
 
     def _unknown(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows less those that repeat the newest sample of their series, as a re-sent batch does."""
         same = ["code", "time", "value", "text", "quality"]
         return rows.join(
-            self._carry.select(same), on=same, how="anti", nulls_equal=True, maintain_order="left"
+            self._work.select(same), on=same, how="anti", nulls_equal=True, maintain_order="left"
         )
 
     def _read_again(self, rewind: Rewind) -> pl.DataFrame:
         """Stored readings of rewound series, from where they went back to up to what had been taken."""
         if rewind.start.is_empty():
             return empty(READINGS)
-        reach = rewind.start.join(last(self._carry), on="code", suffix="_taken").join(self._known, on="code")
+        reach = rewind.start.join(last(self._work), on="code", suffix="_taken").join(self._known, on="code")
         start, end, beginnings = reach.select(
             pl.col("last").min(), pl.col("last_taken").max(), fresh=pl.col("last").null_count()
         ).row(0)
@@ -159,22 +235,26 @@ class Fold:
         """Drop what was derived of rewound series after the point they went back to."""
         if rewind.start.is_empty():
             return
-        back = rewind.start.with_columns(back=pl.lit(True))
-        keep = pl.col("back").is_null() | (pl.col("time") <= pl.col("last"))
-        self._edges, self._counted, self._ordered = (
-            frame.join(back, on="code", how="left").filter(keep).drop("back", "last")
-            for frame in (self._edges, self._counted, self._ordered)
-        )
+        for kept in (self._edges, self._counted, self._ordered):
+            kept.cut(rewind.start)
+        self._rewound = pl.concat([self._rewound, rewind.start])
         self._checkpoints.rewound(rewind)
 
-    def _remember(self, samples: pl.DataFrame) -> None:
-        newest = samples.select(pl.col("time").max()).item()
+    def _remember(self, newest: datetime | None) -> None:
         if newest is None:
             return
         self._newest = newest if self._newest is None else max(self._newest, newest)
         if self._checkpoint_at is None or self._newest - self._checkpoint_at >= self._every:
-            self._checkpoint_at = self._newest
-            self._checkpoints.add(self._carry)
+            self._derive()
+            # A late sample mostly sends its series back to the newest checkpoint.
+            self._retired_at, self._checkpoint_at = self._checkpoint_at, self._newest
+            self._checkpoints.add(self._work)
+            self._retire()
+
+    def _retire(self) -> None:
+        if self._retired_at is not None:
+            self._edges.retire(self._retired_at)
+            self._counted.retire(self._retired_at)
 
     def _spans(self, rows: pl.DataFrame) -> pl.DataFrame:
         return (
@@ -183,18 +263,3 @@ class Fold:
             .agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
             .sort("equipment")
         )
-
-
-def _add(frame: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """Both, in few enough pieces that later passes stay fast."""
-    both = pl.concat([frame, new]) if new.height else frame
-    return both.rechunk() if both.n_chunks() > _PIECES else both
-
-
-def _held(edges: pl.DataFrame, label: str, before: datetime) -> pl.DataFrame:
-    """Sorted edges from the one on, per series, since which the label held at that time."""
-    begun = (pl.col("code") != pl.col("code").shift()) | pl.col(label).ne_missing(pl.col(label).shift())
-    held = edges.filter(begun.fill_null(True), pl.col("time") <= before)
-    held = held.group_by("code").agg(held=pl.col("time").max())
-    edges = edges.join(held, on="code", how="left", maintain_order="left")
-    return edges.filter(pl.col("held").is_null() | (pl.col("time") >= pl.col("held"))).drop("held")
