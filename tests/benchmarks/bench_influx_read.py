@@ -13,10 +13,12 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import httpx
@@ -86,24 +88,26 @@ def medians(rounds: list[Used]) -> Used:
     return Used(*(statistics.median(getattr(r, n) for r in rounds) for n in ("wall", "client", "server")))
 
 
-@contextmanager
-def peak_memory() -> Iterator[Callable[[], float]]:
-    """MB this process grew by at the most while the block ran."""
+def peak_of(settings: InfluxSettings, window: Window) -> tuple[int, float]:
+    """Rows of `read_batches`, and the MB this process grew by at the most meanwhile."""
+    historian = InfluxHistorian(settings)
+    for _ in historian.read_batches(Window(window.start, window.start + timedelta(seconds=1))):
+        pass  # what is loaded at first use is none of the batches
     process, stop = psutil.Process(), threading.Event()
     before = highest = process.memory_info().rss
 
     def watch() -> None:
         nonlocal highest
-        while not stop.wait(0.005):
+        while not stop.wait(0.002):
             highest = max(highest, process.memory_info().rss)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    try:
-        yield lambda: (highest - before) / 1e6
-    finally:
-        stop.set()
-        watcher.join()
+    rows = sum(batch.height for batch in historian.read_batches(window))
+    stop.set()
+    watcher.join()
+    historian.close()
+    return rows, (highest - before) / 1e6
 
 
 def answer_bytes(server: InfluxServer, window: Window) -> tuple[bytes, list[str]]:
@@ -236,11 +240,17 @@ def bench_reading(
         f"read {samples.height:,} samples: {samples.height / one.wall:,.0f} samples/s; server CPU {one.server:.2f} s,"
         f" client CPU {one.client:.2f} s, wall {one.wall:.2f} s = {ratio:.2f} x the server's CPU"
     )
-    with peak_memory() as grown:
-        rows = sum(batch.height for batch in historian.read_batches(window))
+
+
+def bench_memory(settings: InfluxSettings, samples: pl.DataFrame, window: Window) -> None:
+    """Each window in a process of its own: memory once taken is not given back."""
+    for part in (4, 1):
+        span = Window(window.start, window.start + (window.end - window.start) / part)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+            rows, grown = fresh.submit(peak_of, settings, span).result()
+        size = samples.estimated_size() / samples.height * rows / 1e6
+        print(f"read_batches of {rows:,} samples ({size:.0f} MB): {grown:.0f} MB at the most")
     assert rows == samples.height
-    size = expected.estimated_size() / 1e6
-    print(f"read_batches: {grown():.0f} MB at the most; the whole is a frame of {size:.0f} MB")
 
 
 def bench_trend(
@@ -283,6 +293,7 @@ def main() -> None:
         print(f"last of {last.height} series: {(time.perf_counter() - began) * 1e3:.0f} ms")
         bench_parsing(server, samples, window)
         bench_reading(server, historian, samples, window)
+        bench_memory(settings, samples, window)
         bench_trend(server, historian, samples, window)
         historian.close()
 
