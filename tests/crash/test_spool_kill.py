@@ -141,6 +141,35 @@ def test_a_stopped_writer_disturbs_no_reader(tmp_path: Path) -> None:
     assert damaged_files(tmp_path) == [] and gaps(tmp_path) == []
 
 
+LARGE = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+import polars as pl
+from collectors.spool import Spool
+from plant.frames import GOOD, SAMPLES
+
+at = datetime(2026, 1, 31, tzinfo=UTC)
+row = pl.DataFrame([(at, "m", "good", 0.0, None, GOOD, at)], schema=dict(SAMPLES), orient="row")
+large = pl.concat([row] * 300_000).with_columns(value=pl.int_range(300_000).hash() / 7.0)
+spool = Spool(Path(sys.argv[1]), "plant")
+for _ in range(15):
+    spool.append(large)
+"""
+
+
+def test_half_a_batch_is_never_seen(tmp_path: Path) -> None:
+    reader, rows = Spool(tmp_path), 0
+    with python(LARGE, tmp_path) as writer:
+        alive = True
+        while alive:
+            alive = writer.poll() is None
+            for entry in reader.pending():
+                rows += reader.read(entry).height
+                reader.remove(entry)
+    assert rows == 15 * 300_000 and damaged_files(tmp_path) == []
+
+
 DROPPER = """
 import sys
 from datetime import UTC, datetime
