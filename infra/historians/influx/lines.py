@@ -128,7 +128,7 @@ class Batch:
             names = _names("," + fields + f'{TEXT_SUFFIX}="', pl.when(text).then("signal"))
             pieces += [names, inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
         pieces.append(pl.when(ends).then(pl.concat_str(pl.lit(" "), "time")))
-        return written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())[1:]
+        return written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())
 
 
 def _begins() -> pl.Expr:

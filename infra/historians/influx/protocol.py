@@ -71,17 +71,20 @@ def bodies(
     part = (lines.str.len_bytes().cast(pl.Int64).cum_sum() - 1) // longest
     starts = part.ne_missing(part.shift(1)).arg_true().to_list()
     for start, end in pairwise([*starts, len(lines)]):
-        yield written(lines[start:end])[1:]
+        yield written(lines[start:end])
 
 
-def written(texts: pl.Series) -> bytes:
-    """Texts one behind the other: as they lie in Arrow's memory, which is faster than to join them."""
-    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
+def written(lines: pl.Series) -> bytes:
+    """Texts that begin with a line break, one behind the other without the first line break.
+
+    That is how they lie in Arrow's memory: faster than to join them.
+    """
+    array = lines.to_arrow(compat_level=pl.CompatLevel.oldest())
     _, ends, data = array.buffers()
     if not len(array) or data is None:
         return b""
     bounds = memoryview(ends).cast("q")[array.offset : array.offset + len(array) + 1]
-    return bytes(memoryview(data)[bounds[0] : bounds[-1]])
+    return bytes(memoryview(data)[bounds[0] + 1 : bounds[-1]])
 
 
 def escaped(name: str) -> str:
@@ -97,7 +100,7 @@ def encoded(name: str, unsafe: re.Pattern[str] = _UNSAFE) -> str:
 
 def inside_quotes(text: pl.Expr) -> pl.Expr:
     """A text as it is written between quotes."""
-    return text.str.replace_all("\\", "\\\\", literal=True).str.replace_all('"', '\\"', literal=True)
+    return text.str.replace_many(["\\", '"'], ["\\\\", '\\"'])
 
 
 def _writable(value: pl.Series) -> pl.Series:
