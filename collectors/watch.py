@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 DROP_EVERY = 60.0
 """Seconds between two looks for batches beyond `max_age`."""
+DROP_AFTER = 3600.0
+"""Seconds after the start in which nothing is dropped: after a long standstill the historian takes it first."""
 
 
 class SpoolWatch:
@@ -21,15 +23,15 @@ class SpoolWatch:
         self.alarm = ""
         self._spool, self._monotonic = spool, monotonic
         self._started, self._started_at = now, monotonic()
-        self._dropped_at = float("-inf")
+        self._drop_at = self._started_at + DROP_AFTER
 
     def look(self, now: datetime) -> None:
         """Measure, and once a minute drop what has waited longer than the spool's `max_age`."""
-        elapsed = self._monotonic()
-        if elapsed - self._dropped_at >= DROP_EVERY:
-            self._dropped_at = elapsed
+        passed = self._monotonic()
+        if passed >= self._drop_at:
+            self._drop_at = passed + DROP_EVERY
             # A clock set forward while we run must not make a fresh backlog look old.
-            trusted = min(now, self._started + timedelta(seconds=elapsed - self._started_at))
+            trusted = min(now, self._started + timedelta(seconds=passed - self._started_at))
             try:
                 self._spool.drop_older(trusted - self._spool.max_age)
             except OSError as error:

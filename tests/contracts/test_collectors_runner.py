@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from collectors import watch
 from collectors.gaps import gaps
 from collectors.ports import Emit
 from collectors.runner import run_collectors
@@ -76,6 +77,7 @@ def test_a_failing_collector_is_started_again_and_the_others_go_on(
         await real(self, emit)
 
     monkeypatch.setattr(ShdrCollector, "run", run)
+    monkeypatch.setattr(watch, "DROP_AFTER", 0.0)
     file = tmp_path / "run" / "status.json"
     overdue = Spool(tmp_path / "spool", "earlier")
     overdue.append(empty(SAMPLES))

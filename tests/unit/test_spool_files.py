@@ -313,17 +313,21 @@ def test_nothing_is_dropped_that_cannot_be_recorded(tmp_path: Path) -> None:
     assert spool.pending() == [entry]
 
 
-def test_the_watch_drops_by_time_that_really_passed(tmp_path: Path) -> None:
+def test_the_watch_drops_by_time_that_really_passed_and_not_at_once(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "a", max_age=timedelta(days=1))
     spool.append(batch(1))
-    passed = [0.0]
-    now = datetime.now(UTC)
+    passed, now = [0.0], datetime.now(UTC)
     watch = SpoolWatch(spool, now, lambda: passed[0])
     watch.look(now)
     assert watch.waiting.batches == 1 and watch.alarm == ""
-    passed[0] = 100.0
+    passed[0] = 7200.0
     watch.look(now + timedelta(days=400))  # somebody set the clock
     assert watch.waiting.batches == 1 and "is being dropped" in watch.alarm
+    spool.append(batch(2))
+    after_a_standstill = SpoolWatch(spool, now + timedelta(days=2), lambda: passed[0])
+    after_a_standstill.look(now + timedelta(days=2))
+    assert after_a_standstill.waiting.batches == 2
+    spool.remove(spool.pending()[1])
     passed[0] = 2 * 86_400.0
     watch.look(now + timedelta(days=2))
     assert watch.waiting.batches == 0 and watch.alarm == "" and [g.rows for g in gaps(tmp_path)] == [1]
