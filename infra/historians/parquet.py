@@ -74,19 +74,26 @@ class ParquetHistorian:
     def read_batches(
         self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
     ) -> Iterator[pl.DataFrame]:
-        """See the port: time slices, oldest first, of about BATCH_ROWS rows of all equipment and signals."""
-        for piece in self._slices(window):
-            rows = self.read(piece, equipment, signals)
-            if not rows.is_empty():
-                yield rows
-
-    def _slices(self, window: Window) -> Iterator[Window]:
+        """See the port: time slices, oldest first, of about BATCH_ROWS rows."""
         for day in self._explained(self._folder.days):
             start = max(microseconds(window.start), day_start(day))
             end = min(microseconds(window.end), day_start(day + timedelta(days=1)))
-            if start < end:
-                segments = self._explained(partial(self._folder.list, days=[day]))
-                yield from _halved(start, end, segments)
+            if start >= end:
+                continue
+            segments = self._explained(partial(self._folder.list, days=[day]))
+            there = _rows_in(start, end, segments)
+            wanted = there
+            if there > BATCH_ROWS and not (equipment is None and signals is None):
+                wanted = self._count(Window(moment(start), moment(end)), equipment, signals)
+            for piece in _halved(start, end, segments, BATCH_ROWS * there / max(wanted, 1)):
+                rows = self.read(piece, equipment, signals)
+                if not rows.is_empty():
+                    yield rows
+
+    def _count(self, window: Window, equipment: Sequence[str] | None, signals: Sequence[str] | None) -> int:
+        rows = chosen(window, equipment, signals)
+        answer, _ = self._asked(lambda: self._folder.list(window), lambda s: s.filter(rows).select(pl.len()))
+        return int(answer.item())
 
     def last(self, before: datetime, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """See the port. Walks back the days, and inside a day, and reads only the series still missing."""
@@ -190,12 +197,20 @@ class ParquetHistorian:
         """Nothing is held open between calls."""
 
     def _collected(self, listed: Callable[[], list[Segment]], rows: pl.Expr) -> pl.DataFrame:
+        frame, files = self._asked(listed, lambda scan: scan.filter(rows))
+        # Each file is sorted and unique in itself.
+        return unique(frame) if files > 1 else frame
+
+    def _asked(
+        self, listed: Callable[[], list[Segment]], question: Callable[[pl.LazyFrame], pl.LazyFrame]
+    ) -> tuple[pl.DataFrame, int]:
+        """The answer of the files listed, and how many they are."""
         for _ in range(_RETRIES):
             segments = self._explained(listed)
             if not segments:
-                return empty(SAMPLES)
+                return question(empty(SAMPLES).lazy()).collect(), 0
             try:
-                frame = _scanned([s.path for s in segments]).filter(rows).collect()
+                return question(_scanned([s.path for s in segments])).collect(), len(segments)
             except FileNotFoundError:
                 continue  # merged or expired since it was listed
             except OSError as error:
@@ -203,8 +218,6 @@ class ParquetHistorian:
             except pl.exceptions.PolarsError as error:
                 self._report_damage(segments, error)
                 continue
-            # Each file is sorted and unique in itself.
-            return frame if len(segments) == 1 else unique(frame)
         raise HistorianError(
             f"files of {self._folder.root} change faster than they can be read: is one merging in a loop?"
         )
@@ -292,15 +305,21 @@ def _groups(segments: Sequence[Segment]) -> list[list[Segment]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _halved(start: int, end: int, segments: Sequence[Segment]) -> Iterator[Window]:
-    """Cut [start, end) in halves until each has about BATCH_ROWS rows, judged by the file names."""
-    inside = [s for s in segments if s.overlaps(start, end)]
-    share = sum(
-        s.rows * (min(end, s.last + 1) - max(start, s.first)) / (s.last + 1 - s.first) for s in inside
+def _rows_in(start: int, end: int, segments: Sequence[Segment]) -> float:
+    """About how many rows lie in [start, end), judged by the file names."""
+    return sum(
+        s.rows * (min(end, s.last + 1) - max(start, s.first)) / (s.last + 1 - s.first)
+        for s in segments
+        if s.overlaps(start, end)
     )
-    if share > BATCH_ROWS and end - start > _SHORTEST:
+
+
+def _halved(start: int, end: int, segments: Sequence[Segment], most: float) -> Iterator[Window]:
+    """Cut [start, end) in halves until each has about `most` rows or fewer; those without any are left out."""
+    inside = [s for s in segments if s.overlaps(start, end)]
+    if _rows_in(start, end, inside) > most and end - start > _SHORTEST:
         middle = (start + end) // 2
-        yield from _halved(start, middle, inside)
-        yield from _halved(middle, end, inside)
+        yield from _halved(start, middle, inside, most)
+        yield from _halved(middle, end, inside, most)
     elif inside:
         yield Window(moment(start), moment(end))

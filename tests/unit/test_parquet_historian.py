@@ -18,6 +18,7 @@ from infra.cli.doctor import run as doctor
 from infra.historians import parquet
 from infra.historians.parquet import ParquetHistorian
 from infra.historians.segments import Folder
+from infra.historians.trends import thinned
 from pipelines.ports import HistorianError
 from plant.frames import SAMPLES, Window
 
@@ -84,6 +85,27 @@ def test_batches_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     heights = [b.height for b in historian.read_batches(ALWAYS)]
     assert sum(heights) == 1000
     assert max(heights) <= 110
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_batches_and_trends_of_few_signals_are_few(
+    root: Path, monkeypatch: pytest.MonkeyPatch, merged: bool
+) -> None:
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 100)
+    historian = ParquetHistorian(root)
+    for machine in range(20):
+        historian.write(samples(300, equipment=f"machine-{machine}", start=NOON.replace(hour=23, minute=57)))
+    if merged:
+        historian.compact()
+    heights = [b.height for b in historian.read_batches(ALWAYS, ["machine-7"])]
+    assert sum(heights) == 300
+    assert max(heights) <= 110
+    assert len(heights) < 10
+    assert sum(b.height for b in historian.read_batches(ALWAYS, None, ["none"])) == 0
+    every = timedelta(seconds=7)
+    assert historian.trend(ALWAYS, every, ["machine-7"]).equals(
+        thinned([historian.read(ALWAYS, ["machine-7"])], every)
+    )
 
 
 @contextmanager
