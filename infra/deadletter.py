@@ -25,7 +25,9 @@ from plant.frames import REFUSED, SAMPLES
 
 log = logging.getLogger(__name__)
 
-NAME = re.compile(r".+-\d{16}-([0-9a-f]{8})\.parquet")
+NAME = re.compile(r"(.+)-(\d+)-([0-9a-f]{8})\.parquet")
+OLD_NAME = re.compile(r"(.+)-\d{12}\.parquet")
+"""Written by version 0.1."""
 MAX_BYTES = 512_000_000
 MOST_FILES = 500
 """More small files than this are merged: a signal the plant file lacks makes one a batch."""
@@ -60,7 +62,8 @@ class _File:
 
     @property
     def collector(self) -> str:
-        return self.path.stem.rsplit("-", 2)[0]
+        named = NAME.fullmatch(self.path.name) or OLD_NAME.fullmatch(self.path.name)
+        return named[1] if named else "unknown"
 
 
 class DeadLetter:
@@ -93,7 +96,7 @@ class DeadLetter:
             return
         files = self._make_room(len(data))
         write_durably(path, data)
-        self._merge([file for file in files if file.bytes < FINISHED])
+        self._merge([file for file in files if file.bytes < FINISHED and NAME.fullmatch(file.path.name)])
 
     def files(self) -> list[DeadFile]:
         """What is kept, oldest first."""
@@ -184,7 +187,7 @@ class DeadLetter:
         if len(readable) < 2:
             return
         data = _encoded(pl.concat([rows for _, rows in readable]))
-        sequence = readable[0][0].path.stem.rsplit("-", 2)[1]
+        sequence = readable[0][0].path.stem.split("-")[-2]
         path = self._folder / f"{collector}-{sequence}-{zlib.crc32(data):08x}.parquet"
         write_durably(path, data)
         newest = max(file.kept_ns for file, _ in readable)
@@ -224,7 +227,7 @@ def _read(path: Path) -> pl.DataFrame:
     try:
         data = path.read_bytes()
         named = NAME.fullmatch(path.name)
-        if named and zlib.crc32(data) != int(named[1], 16):
+        if named and zlib.crc32(data) != int(named[3], 16):
             raise OSError(f"its {len(data)} bytes are not those written")
         return pl.read_parquet(io.BytesIO(data), columns=list(REFUSED))
     except (OSError, pl.exceptions.PolarsError) as error:

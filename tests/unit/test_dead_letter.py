@@ -96,6 +96,17 @@ def test_many_small_files_become_few(dead: DeadLetter, monkeypatch: pytest.Monke
     assert not gaps(dead._spool)
 
 
+def test_files_of_version_0_1_and_strange_ones_are_shown_and_put_back(
+    dead: DeadLetter, tmp_path: Path
+) -> None:
+    (tmp_path / "dead").mkdir()
+    for name in ("line-plc-000000000012.parquet", "copy.parquet"):
+        refused(1, 2).write_parquet(tmp_path / "dead" / name)
+    assert sorted((f.collector, f.rows) for f in dead.files()) == [("line-plc", 2), ("unknown", 2)]
+    spool = Spool(tmp_path / "spool", "retry")
+    assert dead.retry([f.name for f in dead.files()], spool) == 4 and dead.files() == []
+
+
 def test_a_damaged_file_is_named_and_holds_up_nothing(dead: DeadLetter, tmp_path: Path) -> None:
     dead.keep("a", 1, refused(1))
     dead.keep("a", 2, refused(2))
