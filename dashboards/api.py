@@ -5,6 +5,7 @@ Every refusal is JSON, {"error": "<parameter>: <what is wrong and what would do>
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any, cast
 
 import orjson
@@ -16,7 +17,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from analytics.summary import DIMENSIONS, summarise
-from dashboards import figures, params
+from dashboards import figures, params, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Refused
 from plant.model import Convention
@@ -132,6 +133,36 @@ def _reads(api: APIRouter, backend: Backend) -> None:
         return Json(
             {"rows": page.to_dicts(), "total": frame.height, "next": after if after < frame.height else None}
         )
+
+    @api.get("/api/v1/trend", tags=["figures"])
+    def trend(
+        equipment: Annotated[
+            list[str], Query(min_length=1, description="Equipment ids, each with everything below it")
+        ],
+        signals: Annotated[
+            list[str] | None, Query(description="Signal ids; default: process values and cycle times")
+        ] = None,
+        start: From = None,
+        to: To = None,
+        every: Annotated[
+            float | None,
+            Query(ge=1, le=86_400, description="Seconds of a step; default: about 600 steps in the window"),
+        ] = None,
+    ) -> Response:
+        """Numbers thinned out: mean, min and max of each step. Steps without a number are left out."""
+        window = params.window(backend, start, to)
+        machines = params.machines(backend.plant, equipment) or []
+        asked = params.signals(backend.plant, machines, signals or ())
+        step = timedelta(seconds=every) if every else trends.bucket(window)
+        trends.check_size(window, step, asked)
+        rows = backend.trend(window, step, machines, sorted({signal.id for signal in asked}))
+        body = {
+            "from": window.start,
+            "to": window.end,
+            "every": step.total_seconds(),
+            "rows": rows.to_dicts(),
+        }
+        return Json(body)
 
     @api.get("/api/v1/shifts", tags=["figures"])
     def shifts(start: From = None, to: To = None) -> Response:

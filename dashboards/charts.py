@@ -4,12 +4,18 @@ Times go in as the plant's wall time without offset, because Plotly ignores offs
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from dashboards.figures import Loss
-from dashboards.words import length, wall
+from dashboards.view import ShiftView
+from dashboards.words import length, number, value, wall
+from plant.frames import Window
 from plant.model import Plant
 from plant.states import TimeCategory
 
@@ -25,6 +31,8 @@ COLOURS: Mapping[str, Mapping[str, str]] = {
         "setup": "#2563eb",
         "planned": "#aab3c0",
         "unknown": "#d5dae2",
+        "band": "rgba(16, 20, 29, 0.2)",
+        "shift": "#f1f3f8",
     },
     "dark": {
         "ink": "#eef1f6",
@@ -37,9 +45,14 @@ COLOURS: Mapping[str, Mapping[str, str]] = {
         "setup": "#5b8dff",
         "planned": "#7d8896",
         "unknown": "#333c4a",
+        "band": "rgba(238, 241, 246, 0.24)",
+        "shift": "#1d2430",
     },
 }
-"""The tokens of assets/base.css that charts need."""
+"""The tokens of assets/base.css that charts need, the band of a trend and the shade of every other shift."""
+
+_SHIFTS_NAMED = timedelta(hours=30)
+_SHIFTS_SHADED = timedelta(days=8)
 
 SHOWN: Mapping[TimeCategory, tuple[str, str]] = {
     TimeCategory.RUNNING: ("Running", "running"),
@@ -169,3 +182,131 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
     layout["xaxis"] |= {"type": "date", "side": "top", "range": [wall(end, zone) for end in ends]}
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": lanes[::-1], "automargin": True}
     return {"data": traces, "layout": layout}
+
+
+TREND_PLOT, TREND_HEAD = 190, 40
+"""Pixels of one signal's plot and of the title above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """One signal to draw: `pieces` of `dashboards.trends.pieces`."""
+
+    name: str
+    unit: str
+    pieces: Sequence[pl.DataFrame]
+
+
+def trends(
+    shown: Sequence[Trend], shifts: Sequence[ShiftView], window: Window, zone: ZoneInfo, theme: str
+) -> dict[str, Any]:
+    """Mean and min-max band of each signal, one plot below the other over the same time; every other shift
+    is shaded."""
+    colours = COLOURS[theme]
+    inner = len(shown) * (TREND_PLOT + TREND_HEAD)
+    layout = _frame(theme, inner + 64)
+    layout |= {"hovermode": "x unified", "hoversubplots": "axis", "showlegend": False}
+    layout["margin"] |= {"l": 58, "r": 14, "t": 24, "b": 40}
+    layout["xaxis"] |= {
+        "type": "date",
+        "range": [wall(window.start, zone), wall(window.end, zone)],
+        "anchor": f"y{len(shown)}" if len(shown) > 1 else "y",
+        "hoverformat": "%a %d %b %H:%M:%S",
+    }
+    axis = layout.pop("yaxis")
+    shapes, notes = _shaded(shifts, window, zone, colours)
+    data = []
+    for row, trend in enumerate(shown):
+        name = "" if row == 0 else str(row + 1)
+        bottom = inner - (row + 1) * (TREND_PLOT + TREND_HEAD)
+        top = (bottom + TREND_PLOT) / inner
+        layout[f"yaxis{name}"] = axis | {"domain": [bottom / inner, top], "fixedrange": True}
+        unit = f" <span style='color:{colours['muted']}'>{escape(trend.unit)}</span>" if trend.unit else ""
+        notes.append(_note(f"<b>{escape(trend.name)}</b>{unit}", 0, top, xref="paper"))
+        data += [_band(trend, f"y{name}", zone, colours), _mean(trend, f"y{name}", zone, colours)]
+    # A window of its own must not inherit the zoom of the one before.
+    layout |= {"shapes": shapes, "annotations": notes, "uirevision": f"{window.start} {window.end}"}
+    return {"data": data, "layout": layout}
+
+
+def _mean(trend: Trend, axis: str, zone: ZoneInfo, colours: Mapping[str, str]) -> dict[str, Any]:
+    x: list[str | None] = []
+    y: list[float | None] = []
+    said: list[str | None] = []
+    for piece in trend.pieces:
+        for row in piece.iter_rows(named=True):
+            x.append(wall(row["time"], zone))
+            y.append(row["mean"])
+            span = f"{value(row['min'])} to {value(row['max'])}"
+            said.append(f"{value(row['mean'])} {escape(trend.unit)} ({span}, {number(row['count'])} samples)")
+        x += [wall(row["end"], zone), None]
+        y += [row["mean"], None]
+        said += [said[-1], None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": escape(trend.name),
+        "x": x,
+        "y": y,
+        "yaxis": axis,
+        "customdata": said,
+        "hovertemplate": "%{customdata}",
+        "line": {"color": colours["ink"], "width": 1.6, "shape": "hv"},
+        "connectgaps": False,
+    }
+
+
+def _band(trend: Trend, axis: str, zone: ZoneInfo, colours: Mapping[str, str]) -> dict[str, Any]:
+    """Outlines from each bucket's start to its end, there along the largest values and back along the smallest."""
+    x: list[str | None] = []
+    y: list[float | None] = []
+    for piece in trend.pieces:
+        there, back = [], []
+        for start, end, low, high in piece.select("time", "end", "min", "max").iter_rows():
+            ends = wall(start, zone), wall(end, zone)
+            there += [(ends[0], high), (ends[1], high)]
+            back += [(ends[0], low), (ends[1], low)]
+        outline = [*there, *back[::-1], there[0]]
+        x += [*(at for at, _ in outline), None]
+        y += [*(level for _, level in outline), None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": x,
+        "y": y,
+        "yaxis": axis,
+        "fill": "toself",
+        "fillcolor": colours["band"],
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+
+
+def _shaded(
+    shifts: Sequence[ShiftView], window: Window, zone: ZoneInfo, colours: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A rectangle behind every other shift, of long windows behind every other day; names where they fit."""
+    span = window.end - window.start
+    spans = [
+        (s["name"], datetime.fromisoformat(s["start"]), datetime.fromisoformat(s["end"])) for s in shifts
+    ]
+    if span > _SHIFTS_SHADED:
+        days: dict[date, list[tuple[str, datetime, datetime]]] = {}
+        for one in spans:
+            days.setdefault(one[1].astimezone(zone).date(), []).append(one)
+        spans = [("", min(a for _, a, _ in day), max(b for _, _, b in day)) for day in days.values()]
+    shapes, notes = [], []
+    for turn, (name, start, end) in enumerate(spans):
+        start, end = max(start, window.start), min(end, window.end)
+        if (len(spans) - turn) % 2 == 0:  # never the last one: a window of one shift is plain
+            shape = {"type": "rect", "layer": "below", "line": {"width": 0}, "fillcolor": colours["shift"]}
+            across = {"x0": wall(start, zone), "x1": wall(end, zone), "yref": "paper", "y0": 0, "y1": 1}
+            shapes.append(shape | across)
+        if name and span <= _SHIFTS_NAMED and (end - start) > span / 8:
+            notes.append(_note(escape(name), wall(start, zone), 1, font={"color": colours["muted"]}))
+    return shapes, notes
+
+
+def _note(text: str, x: Any, y: float, **more: Any) -> dict[str, Any]:
+    place = {"x": x, "y": y, "xref": "x", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    return {"text": text, "showarrow": False} | place | more

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from dashboards.ports import Backend, Refused
+from dashboards.trends import ROLES as TREND_ROLES
 from plant.frames import Window
-from plant.model import Plant
+from plant.model import Plant, Signal
 
 LONGEST = timedelta(days=400)
 """The longest window one request may ask for."""
@@ -71,6 +72,20 @@ def machines(plant: Plant, equipment: Iterable[str]) -> list[str] | None:
         )
     below = frozenset().union(*(plant.below(e) for e in asked))
     return [machine.id for machine in plant.machines() if machine.id in below]
+
+
+def signals(plant: Plant, machines: Iterable[str], asked: Sequence[str]) -> list[Signal]:
+    """Those signals of the machines; the ones a trend can show when nothing is asked for.
+
+    Raises:
+        Refused: a signal none of the machines has, or no signal at all.
+    """
+    every = [signal for machine in machines for signal in plant.signals_of(machine)]
+    names = choices("signals", asked, sorted({signal.id for signal in every}))
+    found = [s for s in every if (s.id in names if names else s.role in TREND_ROLES)]
+    if not found:
+        raise Refused("signals: none of this equipment is a process value or a cycle time; name others")
+    return found
 
 
 def choices(name: str, asked: Sequence[str], allowed: Sequence[str]) -> list[str]:

@@ -121,10 +121,10 @@ def table(
     return html.Div(inside, className="scroll", tabIndex="0", role="region", **{"aria-label": "Table"})
 
 
-def graph(name: str, chart: Mapping[str, Any]) -> Component:
-    """A Plotly chart as tall as its figure says, also while it is drawn again."""
+def graph(name: str, chart: Mapping[str, Any], *, tips: bool = True) -> Component:
+    """A Plotly chart as tall as its figure says, also while it is drawn again. `tips`: Plotly's, on zooming."""
     height = f"{chart['layout']['height']}px"
-    return dcc.Graph(id=name, figure=chart, config=GRAPH, style={"height": height})
+    return dcc.Graph(id=name, figure=chart, config={**GRAPH, "showTips": tips}, style={"height": height})
 
 
 def bar(share: float, kind: str = "") -> Component:

@@ -1,7 +1,7 @@
 """What the pages and the REST API need; infra implements it over the live pipeline and the records."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import polars as pl
@@ -31,6 +31,14 @@ class Backend(Protocol):
 
     def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Ledger rows (`plant.frames.LEDGER`) clipped to the window."""
+
+    def trend(
+        self, window: Window, every: timedelta, equipment: Sequence[str], signals: Sequence[str]
+    ) -> pl.DataFrame:
+        """Numbers in the window thinned out to buckets (`plant.frames.TREND`)."""
+
+    def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
+        """The newest sample (`plant.frames.SAMPLES`) of each signal of that equipment before a time."""
 
     def shifts(self, window: Window) -> list[ShiftView]:
         """Shift instances that touch the window, oldest first."""

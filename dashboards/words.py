@@ -14,6 +14,15 @@ def number(value: float | None) -> str:
     return f"{round(value):,}".replace(",", _THIN).replace("-", _MINUS)
 
 
+def value(measured: float | None) -> str:
+    """A measured value to four digits: 3.142, 0.001234, 12 346."""
+    if measured is None:
+        return NONE
+    if 1000 <= abs(measured) < 1e12:
+        return number(measured)
+    return f"{measured:.4g}".replace("-", _MINUS)
+
+
 def percent(ratio: float | None, places: int = 1) -> str:
     """0.8345 -> 83.5 %."""
     return NONE if ratio is None else f"{ratio * 100:.{places}f} %"

@@ -48,6 +48,14 @@ class PlantBackend:
         wanted = sorted(set().union(*(self.plant.below(e) for e in equipment if e in self.plant.equipment)))
         return rows.filter(pl.col("equipment").is_in(wanted))
 
+    def trend(
+        self, window: Window, every: timedelta, equipment: Sequence[str], signals: Sequence[str]
+    ) -> pl.DataFrame:
+        return self._runtime.historian.trend(window, every, equipment, signals)
+
+    def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
+        return self._runtime.historian.last(before, equipment)
+
     def shifts(self, window: Window) -> list[ShiftView]:
         return shift_views(self.plant, window)
 

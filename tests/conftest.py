@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import cached_property
 from itertools import count, cycle
 from pathlib import Path
 from signal import SIGQUIT
@@ -18,6 +19,7 @@ from analytics.ledger import ledger
 from analytics.summary import summarise
 from dashboards.ports import Refused
 from dashboards.view import AlertView, BoardSnapshot, KpiView, LineView, MachineView, OrderView, ShiftView
+from infra.historians.memory import MemoryHistorian
 from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
 from plant.frames import INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window
@@ -61,6 +63,13 @@ PRESENT = {  # what each machine does now: state, reason, for how long
     "cnc-2": ("down", "tool", 31),
     "press-1": ("maintenance", None, 47),
 }
+MEASURED = {  # machine, signal: unit, seconds between samples, middle, swing
+    ("filler", "temperature"): ("°C", 10, 71.5, 2.5),
+    ("filler", "pressure"): ("bar", 10, 3.2, 0.4),
+    ("cnc-1", "spindle-load"): ("%", 300, 48.0, 30.0),
+}
+SILENCE = (START - timedelta(minutes=150), START - timedelta(minutes=100))
+"""When no measured value came."""
 STOPS = (
     ("down", "jam", 4),
     ("down", "tool", 9),
@@ -88,6 +97,11 @@ def _plant() -> Plant:
             )
             for role in (Role.STATE, Role.GOOD, Role.REJECT):
                 signals[machine, role.value] = Signal(id=role.value, equipment=machine, role=role)
+            for (owner, signal), (unit, *_) in MEASURED.items():
+                if owner == machine:
+                    signals[machine, signal] = Signal(
+                        id=signal, equipment=machine, role=Role.PROCESS_VALUE, unit=unit
+                    )
             cycles.append(IdealCycle(equipment=machine, cycle=timedelta(seconds=seconds)))
     hours = (("early", "Early", 6, 14), ("late", "Late", 14, 22), ("night", "Night", 22, 6))
     shifts = tuple(Shift(id=i, name=n, start=time(a), end=time(b)) for i, n, a, b in hours)
@@ -160,6 +174,37 @@ class MemoryBackend:
         clipped = Window(max(window.start, HISTORY), min(max(window.end, HISTORY), self.now()))
         found = ledger(self._intervals, self._increments, self._runs, recodes, self.plant, clipped)
         return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
+
+    @cached_property
+    def measured(self) -> MemoryHistorian:
+        """Thirty days of the process values, up to the start."""
+        historian = MemoryHistorian()
+        begin = START - timedelta(days=30)
+        for number, ((machine, signal), (_, seconds, middle, swing)) in enumerate(MEASURED.items()):
+            at = pl.datetime_range(begin, START, f"{seconds}s", time_unit="us", eager=True, closed="left")
+            turn = pl.int_range(at.len(), eager=True) * seconds / 3600
+            samples = (
+                at.alias("time")
+                .to_frame()
+                .with_columns(
+                    equipment=pl.lit(machine),
+                    signal=pl.lit(signal),
+                    value=middle + swing * (turn + number).sin() + swing / 5 * (turn * 5_000).sin(),
+                    text=pl.lit(None, pl.String),
+                    quality=pl.lit(0, pl.UInt8),
+                    received=pl.col("time"),
+                )
+            )
+            historian.write(samples.filter(~pl.col("time").is_between(*SILENCE)))
+        return historian
+
+    def trend(
+        self, window: Window, every: timedelta, equipment: Sequence[str], signals: Sequence[str]
+    ) -> pl.DataFrame:
+        return self.measured.trend(window, every, equipment, signals)
+
+    def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
+        return self.measured.last(before, equipment)
 
     def shifts(self, window: Window) -> list[ShiftView]:
         found: list[ShiftView] = []

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Open = Callable[..., Page]
-PAGES = ("/", "/losses", "/alerts?alert=a1", "/shift", "/orders", "/docs")
+PAGES = ("/", "/losses", "/trends", "/alerts?alert=a1", "/shift", "/orders", "/docs")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -26,6 +26,8 @@ def test_no_accessibility_violation(open_page: Open, axe: str, artefacts: Any, p
     page = open_page(path, theme=theme)
     if path == "/losses":
         page.wait_for_selector("#timeline .bars")
+    if path == "/trends":
+        page.wait_for_selector("#trend .scatterlayer path")
     if path == "/":
         page.get_by_role("button", name="Filler", exact=True).click()
         page.wait_for_selector(".drawer .strip i", state="attached")
@@ -49,7 +51,7 @@ def test_navigation_keeps_the_stream_and_marks_the_page(open_page: Open) -> None
     page = open_page()
     streams: list[str] = []
     page.on("request", lambda r: streams.append(r.url) if r.url.endswith("/stream") else None)
-    for title in ("Losses", "Alerts", "Shift", "Orders", "Board"):
+    for title in ("Losses", "Trends", "Alerts", "Shift", "Orders", "Board"):
         page.locator(".nav").get_by_role("link", name=title).click()
         expect(page.locator('.nav [aria-current="page"]')).to_have_text(title)
     expect(page.locator(".tile")).to_have_count(9)

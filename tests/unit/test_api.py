@@ -136,7 +136,7 @@ def test_unknown_paths_are_404(client: TestClient) -> None:
     )
     assert client.get("/nope").status_code == 404
     assert client.get("/assets/nope.css").status_code == 404
-    for path in ("/", "/losses", "/alerts", "/shift", "/orders"):
+    for path in ("/", "/losses", "/trends", "/alerts", "/shift", "/orders"):
         assert client.get(path).status_code == 200
 
 
