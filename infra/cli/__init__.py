@@ -110,7 +110,10 @@ def provision(
         ),
     ] = "",
 ) -> None:
-    """Create on the plant's InfluxDB and PostgreSQL what is missing; nothing that is there is lost."""
+    """Create on the plant's InfluxDB and PostgreSQL what is missing; nothing that is there is lost.
+
+    With an administrator's postgresql:// URL in LINESIDE_POSTGRES_ADMIN_URL, also the user and the database.
+    """
     from infra.cli.provision import run
 
     raise typer.Exit(run(plant, data, admin_user))

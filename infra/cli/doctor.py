@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import text
 
 from collectors.gaps import gaps
 from collectors.spool import size_text
@@ -25,6 +24,7 @@ from infra.folder import DataFolder
 from infra.historians.segments import Folder
 from infra.plantfile import load, with_secrets
 from infra.records.database import RecordsError
+from infra.records.status import status
 from infra.stores import open_database, open_historian
 from pipelines.ports import HistorianError
 from plant.model import Plant, Source
@@ -159,8 +159,8 @@ def _collectors(path: Path) -> Iterator[Finding]:
     if age > STALE:
         yield Finding("collectors", False, f"last heard of {age:.0f} s ago: start them with `lineside up`")
         return
-    for source, status in jsonlib.loads(path.read_text())["sources"].items():
-        yield Finding(f"source {source}", bool(status["connected"]), str(status["detail"]))
+    for source, said in jsonlib.loads(path.read_text())["sources"].items():
+        yield Finding(f"source {source}", bool(said["connected"]), str(said["detail"]))
 
 
 def _port(port: int) -> Finding:
@@ -210,11 +210,16 @@ def stores(plant: Plant, folder: DataFolder) -> Iterator[Finding]:
 
 def _records(plant: Plant, folder: DataFolder) -> Finding:
     try:
-        with closing(open_database(plant, folder)) as database, database.read() as connection:
-            connection.execute(text("SELECT 1"))
-            return Finding("records", True, database.name)
+        with closing(open_database(plant, folder)) as database:
+            found = status(database)
     except RecordsError as error:
         return Finding("records", False, str(error))
+    old = (
+        ""
+        if found.current
+        else f", schema {found.schema or 'none'}: `lineside db upgrade` or a start makes it {found.newest}"
+    )
+    return Finding("records", found.current, f"{found.name}, {found.server}{old}")
 
 
 def _reachable(plant: Plant, source: Source) -> Finding:

@@ -11,6 +11,7 @@ from rich.console import Console
 from infra.folder import DataFolder
 from infra.plantfile import load, with_secrets
 from infra.records.database import RecordsError, upgrade
+from infra.records.provisioning import provision as create
 from infra.stores import open_database
 from pipelines.ports import HistorianError
 from plant.model import Plant
@@ -19,6 +20,7 @@ from plant.parse import PlantErrors
 USER = "LINESIDE_INFLUX_ADMIN_USER"
 PASSWORD = "LINESIDE_INFLUX_ADMIN_PASSWORD"
 TOKEN = "LINESIDE_INFLUX_ADMIN_TOKEN"
+POSTGRES = "LINESIDE_POSTGRES_ADMIN_URL"
 OWN_TOKEN = "LINESIDE_INFLUX_TOKEN"
 
 
@@ -85,8 +87,11 @@ def _records(plant: Plant, folder: DataFolder, console: Console) -> None:
         console.print(f"Records: {folder.records}, made by `lineside up`")
         return
     with closing(open_database(plant, folder)) as database:
-        before, now = upgrade(database)
         console.print(f"Records: {database.name}")
+        if admin_url := os.environ.get(POSTGRES):
+            for state, what in create(str(plant.records.url), admin_url):
+                console.print(f"  {state:<8} {what}")
+        before, now = upgrade(database)
     if before == now:
         console.print(f"  there    schema {now}")
     elif before is None:

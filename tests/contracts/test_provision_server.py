@@ -7,11 +7,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from sqlalchemy.engine import make_url
 
 from infra.cli.provision import run
 from infra.historians.influx import InfluxHistorian
 from infra.historians.influx.provisioning import Admin, Provisioned, ProvisionError, provision
 from infra.influxdb.server import InfluxServer, starting
+from infra.postgres.server import PostgresServer
+from infra.records.database import Database, RecordsError, upgrade
+from infra.records.provisioning import provision as create
 from plant.frames import SAMPLES, Window
 
 pytestmark = pytest.mark.server
@@ -119,3 +123,18 @@ def test_the_command_provisions_both_stores(
     assert "created  schema " in out
     assert run(path, tmp_path, ADMIN.user) == 0
     assert "created" not in capsys.readouterr().out
+
+
+def test_user_and_database_are_created_with_an_administrators_url(postgres: PostgresServer) -> None:
+    wanted = make_url(postgres.url()).set(username='me "s"', password="p'w", database="wor ks")
+    url = wanted.render_as_string(hide_password=False)
+    assert create(url, postgres.url()) == [("created", 'user me "s"'), ("created", "database wor ks")]
+    assert create(url, postgres.url()) == [("there", 'user me "s"'), ("there", "database wor ks")]
+    database = Database(url)
+    assert upgrade(database)[0] is None
+    database.close()
+    with pytest.raises(RecordsError, match="correct LINESIDE_POSTGRES_ADMIN_URL") as caught:
+        create(url, make_url(postgres.url()).set(password="hunter2").render_as_string(hide_password=False))
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(RecordsError, match="no password: user new"):
+        create("postgresql://new@127.0.0.1/new", postgres.url())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy
 
 from infra.cli.derive import run as derive
 from infra.cli.doctor import run as doctor
@@ -218,6 +219,11 @@ def test_doctor_is_content_with_stores_that_are_well_and_makes_none(tmp_path: Pa
     assert not folder.root.exists()
     with folder:
         database = open_database(found, folder)
+        with database.begin() as connection:  # a file with nothing in it yet
+            connection.execute(sqlalchemy.text("CREATE TABLE something (id INTEGER)"))
+        (records,) = (f for f in asked(found, folder) if f.what == "records")
+        assert not records.ok
+        assert "`lineside db upgrade`" in records.detail
         upgrade(database)
         database.close()
         assert [(f.what, f.ok) for f in asked(found, folder)] == [
