@@ -89,10 +89,13 @@ def samples(answer: Iterable[Series], signals: Sequence[str]) -> Iterator[pl.Dat
 
 
 def trend(answer: Iterable[Series], signals: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """`plant.frames.TREND`, as `samples`."""
+    """`plant.frames.TREND`, as `samples`. Raises UnsayableError."""
     for group in _groups(answer):
         for run in _runs(group):
-            yield _raw(run, signals).with_columns((pl.col("time") // 1000).cast(TIME)).select(TREND.keys())
+            raw = _raw(run, signals)
+            if raw["mean"].null_count():  # which is how 3.x says it
+                raise UnsayableError("a mean is beyond all numbers")
+            yield raw.with_columns((pl.col("time") // 1000).cast(TIME)).select(TREND.keys())
 
 
 def fields(answer: Iterable[Series]) -> list[str]:

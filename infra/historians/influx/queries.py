@@ -51,10 +51,10 @@ class Statement:
 
 def signals(fields: Iterable[str], wanted: Sequence[str] | None) -> list[Signal]:
     """The signals those fields are of, by name; `wanted` None means all."""
-    there = set(fields)
+    there, asked = set(fields), None if wanted is None else set(wanted)
     stored = (f.removesuffix(META_SUFFIX) for f in there if f.endswith(META_SUFFIX))
     found = [Signal(decoded(f), f, f in there, f + TEXT_SUFFIX in there) for f in stored]
-    return sorted((s for s in found if wanted is None or s.name in wanted), key=lambda s: s.name)
+    return sorted((s for s in found if asked is None or s.name in asked), key=lambda s: s.name)
 
 
 def samples_between(signal: Signal, start: int, end: int, equipment: Sequence[str] | None) -> Statement:
