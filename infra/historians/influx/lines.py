@@ -71,10 +71,7 @@ class Batch:
             "text",
             "quality",
         )
-        key = ("equipment", "time", "signal")
-        order = numbered.select(pl.arg_sort_by(*key, "received", maintain_order=True)).to_series()
-        newest = pl.any_horizontal(pl.col(k).ne_missing(pl.col(k).shift(-1)) for k in key)
-        return cls(numbered[order].filter(newest), equipment, signals)
+        return cls(_in_lines(numbered, len(equipment), len(signals)), equipment, signals)
 
     def __len__(self) -> int:
         return self.rows.height
@@ -129,6 +126,24 @@ class Batch:
             pieces += [names, inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
         pieces.append(pl.when(ends).then(pl.concat_str(pl.lit(" "), "time")))
         return written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())
+
+
+def _in_lines(numbered: pl.DataFrame, equipment: int, signals: int) -> pl.DataFrame:
+    """Sorted by equipment, time, signal; of equal keys the row received last, of equals the last."""
+    if numbered.is_empty():
+        return numbered
+    first, last = numbered.select(pl.col("time").min(), last=pl.col("time").max()).row(0)
+    if equipment * signals * (last - first + 1) < 2**63:
+        # One number says where a row stands: sorted in a third of the time.
+        moment = pl.col("equipment").cast(pl.Int64) * (last - first + 1) + pl.col("time") - first
+        place = numbered.select(moment * signals + pl.col("signal")).to_series()
+        order = place.arg_sort()
+        if not (place.gather(order).diff() == 0).any():
+            return numbered[order]
+    key = ("equipment", "time", "signal")
+    order = numbered.select(pl.arg_sort_by(*key, "received", maintain_order=True)).to_series()
+    newest = pl.any_horizontal(pl.col(k).ne_missing(pl.col(k).shift(-1)) for k in key)
+    return numbered[order].filter(newest)
 
 
 def _begins() -> pl.Expr:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import polars as pl
 
-POST_BYTES = 3_000_000
+POST_BYTES = 4_000_000
 """A post is about this long: servers refuse 10 MB (3.x) or 25 MB (1.x)."""
 
 _SPECIAL = re.compile(r"([,= ])")
