@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from analytics.summary import DIMENSIONS, summarise
 from dashboards import figures, params, trends
 from dashboards.live import Broadcast
-from dashboards.ports import Backend, Refused
+from dashboards.ports import Backend, Refused, Unavailable
 from plant.model import Convention
 
 From = Annotated[
@@ -81,10 +81,10 @@ def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
 
 
 def install_errors(app: FastAPI) -> None:
-    """Refusals as 400 with one sentence, instead of FastAPI's list."""
+    """Refusals as 400 with one sentence, instead of FastAPI's list; 503 when a store is away."""
 
     def refused(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"error": str(error)}, 503 if isinstance(error, Unavailable) else 400)
 
     def invalid(request: Request, error: Exception) -> Response:
         first = cast(RequestValidationError, error).errors()[0]

@@ -15,6 +15,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
     """The request makes no sense; the message says why and what to do. Shown to the user as it is."""
 
 
+class Unavailable(Refused):
+    """The request is fine, but a store it needs is away: the same one may be answered later."""
+
+
 class Backend(Protocol):
     """One per server. Reads may take milliseconds to a second and block: callers run them in a thread.
 

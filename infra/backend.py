@@ -1,30 +1,58 @@
 """What the pages and the REST API ask, answered from the live plant and the records."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
 
 import polars as pl
 
 from alerting.lifecycle import Outcome
-from dashboards.ports import Refused
+from dashboards.ports import Refused, Unavailable
 from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView
 from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
 from infra.records.audit import Audit
+from infra.records.database import RecordsError
 from infra.records.orders import ExecutionStores
 from infra.records.recodes import Recodes
 from infra.runtime import Runtime
 from infra.shifts import shift_views
+from pipelines.ports import HistorianError
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import MachineState
+
+B = TypeVar("B")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 LONGEST_STOP = timedelta(days=7)
 """How far a stop may have begun before it is re-coded."""
 
 
+def _answered(method: Callable[P, T]) -> Callable[P, T]:
+    @functools.wraps(method)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except (RecordsError, HistorianError) as error:
+            raise Unavailable(str(error)) from error
+
+    return answer
+
+
+def _says_what_is_away(backend: type[B]) -> type[B]:
+    """Have every method answer with Unavailable when a store is away."""
+    for name, method in vars(backend).copy().items():
+        if not name.startswith("_") and callable(method):
+            setattr(backend, name, _answered(method))
+    return backend
+
+
+@_says_what_is_away
 class PlantBackend:
     """`dashboards.ports.Backend` over a running plant."""
 

@@ -9,11 +9,13 @@ from signal import SIGKILL
 
 import polars as pl
 import pytest
+from fastapi.testclient import TestClient
 
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
 from collectors.simulator.orders import demo_orders
 from collectors.spool import Spool
+from dashboards.app import create_app
 from infra.backend import PlantBackend
 from infra.closing import GRACE, close_shifts
 from infra.folder import DataFolder
@@ -30,6 +32,7 @@ from plant.model import Plant, RecordsConfig
 
 pytestmark = pytest.mark.server
 PLANT = Path(__file__).parents[2] / "infra" / "demo" / "plant.toml"
+BASE = "http://127.0.0.1:8000"
 ORDERS = "order;product;machine;quantity;due\nPO-9;bracket;press-1;100;2030-01-01 12:00\n"
 
 
@@ -52,8 +55,7 @@ def test_a_plant_on_either_database_has_the_same_ledger_and_the_same_closed_shif
             for batch in batches:
                 spool.append(batch)
             runtime = Runtime(plant_on(records_url(kind)), folder, "", Metrics.unregistered())
-            while runtime._drain() or runtime._spool.pending():
-                pass
+            runtime.take_all()
             backend = PlantBackend(runtime)
             assert backend.import_orders("orders.csv", ORDERS.encode(), {}, "mara") == 1
             assert close_shifts(runtime, now) >= 1
@@ -95,6 +97,10 @@ def test_when_the_database_was_away_the_plant_goes_on_by_itself(
             until(lambda: not runtime.health()["ok"])
             said = str(runtime.health()["pipeline"])
             assert "start the server or correct host and port" in said and "\\n" not in said
+            answer = TestClient(create_app(PlantBackend(runtime), runtime.broadcast), base_url=BASE).get(
+                "/api/v1/alerts"
+            )
+            assert answer.status_code == 503 and "start the server or correct" in answer.json()["error"]
             assert spool.pending(), "nothing leaves the spool before it is in the journal"
             postgres.start()
             until(lambda: bool(runtime.health()["ok"]) and not spool.pending())
