@@ -202,6 +202,7 @@ def test_no_server_is_an_error_that_says_where() -> None:
     "refusal",
     [
         (400, b'{"error":"invalid delete"}'),
+        (500, b'{"error":"This feature is not implemented: DELETE"}'),
         b'{"results":[{"statement_id":0,"error":"This feature is not implemented: DELETE"}]}\n',
     ],
 )
@@ -215,11 +216,17 @@ def test_a_server_that_cannot_delete_asks_for_a_retention_period(
     assert raised.value.configuration
 
 
+def test_a_server_that_cannot_delete_now_is_asked_again(scripted: Scripted) -> None:
+    with pytest.raises(HistorianError, match="try again later") as raised:
+        scripted(lambda _: (503, b"busy")).expire(AT)
+    assert not raised.value.configuration
+
+
 @pytest.mark.parametrize(
     "mean",
     [
-        b"json: error calling MarshalJSON for type httpd.Response: json: unsupported value: +Inf\n",  # 1.x, 2.x
-        document([[0, None, 1.7e308, 1.7e308, 2]], columns=("time", "mean", "min", "max", "count")),  # 3.x
+        b"json: error calling MarshalJSON for type httpd.Response: json: unsupported value: +Inf\n",
+        document([[0, None, 1.7e308, 1.7e308, 2]], columns=("time", "mean", "min", "max", "count")),
     ],
 )
 def test_a_mean_beyond_all_numbers_is_counted_here(scripted: Scripted, mean: bytes) -> None:
@@ -227,6 +234,26 @@ def test_a_mean_beyond_all_numbers_is_counted_here(scripted: Scripted, mean: byt
     historian = scripted(lambda asked: mean if "MEAN" in asked else samples)
     [row] = historian.trend(WINDOW, timedelta(hours=1)).rows()
     assert row == (AT, "filler", "good", float("inf"), 1.7e308, 1.7e308, 2)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_of_one_statement_per_request_is_asked_one_by_one(scripted: Scripted, status: int) -> None:
+    """Early 3.x: it also ends its documents with CRLF, and says nothing of pieces."""
+    asked: list[str] = []
+
+    def reply(form: str) -> bytes | tuple[int, bytes]:
+        asked.append(form)
+        if ";" in form:
+            return status, b'{"error":"must provide only one InfluxQl statement per query"}'
+        if "speed" in form:
+            return nothing().replace(b"\n", b"\r\n")
+        later = [[ROW[0] + 1000, *ROW[1:]]]
+        return b"".join(document(rows).replace(b"\n", b"\r\n") for rows in ([ROW], later))
+
+    historian = scripted(reply, [*KEYS, "speed", "speed:meta"])
+    assert historian.read(WINDOW)["time"].to_physical().to_list() == [US, US + 1]
+    assert historian.last(WINDOW.end).height == 2
+    assert [";" in form for form in asked] == [True, False, False, False, False]
 
 
 def test_what_is_asked_is_bounded(scripted: Scripted) -> None:

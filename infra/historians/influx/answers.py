@@ -93,7 +93,7 @@ def trend(answer: Iterable[Series], signals: Sequence[str]) -> Iterator[pl.DataF
     for group in _groups(answer):
         for run in _runs(group):
             raw = _raw(run, signals)
-            if raw["mean"].null_count():  # which is how 3.x says it
+            if raw["mean"].null_count():  # which is how JSON may say it
                 raise UnsayableError("a mean is beyond all numbers")
             yield raw.with_columns((pl.col("time") // 1000).cast(TIME)).select(TREND.keys())
 

@@ -21,6 +21,8 @@ _CHUNK_ROWS = 10_000
 _MOST_STATEMENTS = 200
 """A trend in so many pieces for one signal is cheaper to count here."""
 
+_ONE_ONLY = "only one influxql statement"
+"""What early 3.x says to a request of several, before it answers any."""
 _Frames = Callable[[Iterable[answers.Series], Sequence[str]], Iterator[pl.DataFrame]]
 
 
@@ -37,6 +39,7 @@ class Reader:
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
             trust_env=False,
         )
+        self._one_by_one = False
         database, _, retention = settings.bucket.partition("/")
         self._database = {"db": database, **({"rp": retention} if retention else {})}
 
@@ -90,7 +93,9 @@ class Reader:
         try:
             for _ in self._answer([queries.delete_before(microseconds(midnight))]):
                 pass
-        except (answers.AnswerError, RefusedError) as error:
+        except (answers.AnswerError, RefusedError, HistorianError) as error:
+            if isinstance(error, HistorianError) and "not implemented" not in str(error):
+                raise
             raise HistorianError(
                 f"InfluxDB at {self._settings.url} does not delete ({error}): give"
                 f" {self._settings.bucket!r} a retention period there",
@@ -111,8 +116,19 @@ class Reader:
 
     def _frames(self, asked: Iterable[Statement], frames: _Frames) -> Iterator[pl.DataFrame]:
         for request in queries.requests(asked):
-            answer = self._answer([s.influxql for s in request])
-            yield from frames(answer, [s.signal.name for s in request])
+            if not self._one_by_one:
+                try:
+                    yield from self._answered(request, frames)
+                    continue
+                except (RefusedError, HistorianError) as error:
+                    if _ONE_ONLY not in str(error).lower():
+                        raise
+                    self._one_by_one = True
+            for statement in request:
+                yield from self._answered([statement], frames)
+
+    def _answered(self, request: Sequence[Statement], frames: _Frames) -> Iterator[pl.DataFrame]:
+        yield from frames(self._answer([s.influxql for s in request]), [s.signal.name for s in request])
 
     def _answer(self, statements: Sequence[str]) -> Iterator[answers.Series]:
         """Raises AnswerError, RefusedError, HistorianError."""
