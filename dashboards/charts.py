@@ -184,8 +184,11 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
     return {"data": traces, "layout": layout}
 
 
-TREND_PLOT, TREND_HEAD = 190, 40
-"""Pixels of one signal's plot and of the title above it."""
+TREND_HEAD = 40
+"""Pixels of the title above a signal's plot."""
+TREND_PLOTS = {1: 340, 2: 240}
+TREND_PLOT = 190
+"""Pixels of each plot: of one or two, and of more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,8 @@ def trends(
     """Mean and min-max band of each signal, one plot below the other over the same time; every other shift
     is shaded."""
     colours = COLOURS[theme]
-    inner = len(shown) * (TREND_PLOT + TREND_HEAD)
+    plot = TREND_PLOTS.get(len(shown), TREND_PLOT)
+    inner = len(shown) * (plot + TREND_HEAD)
     layout = _frame(theme, inner + 64)
     layout |= {"hovermode": "x unified", "hoversubplots": "axis", "showlegend": False}
     layout["margin"] |= {"l": 58, "r": 14, "t": 24, "b": 40}
@@ -218,8 +222,8 @@ def trends(
     data = []
     for row, trend in enumerate(shown):
         name = "" if row == 0 else str(row + 1)
-        bottom = inner - (row + 1) * (TREND_PLOT + TREND_HEAD)
-        top = (bottom + TREND_PLOT) / inner
+        bottom = inner - (row + 1) * (plot + TREND_HEAD)
+        top = (bottom + plot) / inner
         layout[f"yaxis{name}"] = axis | {"domain": [bottom / inner, top], "fixedrange": True}
         unit = f" <span style='color:{colours['muted']}'>{escape(trend.unit)}</span>" if trend.unit else ""
         notes.append(_note(f"<b>{escape(trend.name)}</b>{unit}", 0, top, xref="paper"))

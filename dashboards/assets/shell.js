@@ -136,6 +136,9 @@
     byId("tv").addEventListener("click", () => setTv(!document.documentElement.dataset.tv));
     byId("who").addEventListener("click", () => L.who.ask(true));
     document.addEventListener("keydown", (event) => { if (event.key === "Escape" && document.documentElement.dataset.tv && !L.drawer.close()) setTv(false); });
+    // Plotly takes every touch of a chart for a zoom: a page of charts could not be scrolled with a finger. A tap still
+    // shows values: the browser makes mouse events of it.
+    document.addEventListener("touchstart", (event) => { if (event.target.closest(".js-plotly-plot")) event.stopPropagation(); }, { capture: true, passive: true });
     setTheme(document.documentElement.dataset.theme, false);
     drawWho();
     if (user) tell("user", user);

@@ -96,7 +96,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
-    """`open_page(path, width, height, theme)`: fails afterwards on any console error or foreign request, but
+    """`open_page(path, width, height, theme, touch)`: fails afterwards on any console error or foreign request, but
     those that match `may_complain`."""
     contexts, complaints, excused = [], [], []
 
@@ -109,6 +109,7 @@ def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
         height: int = 1080,
         theme: str = "light",
         may_complain: str | None = None,
+        touch: bool = False,
     ) -> Page:
         if may_complain:
             excused.append(may_complain)
@@ -116,6 +117,8 @@ def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
             viewport={"width": width, "height": height},
             color_scheme=theme,
             timezone_id="Asia/Tokyo",
+            has_touch=touch,
+            is_mobile=touch,
         )
         contexts.append(context)
         page = context.new_page()

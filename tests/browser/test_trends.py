@@ -66,3 +66,32 @@ def test_the_page_fits(open_page: Open, artefacts: Any, theme: str, device: str,
     page.wait_for_selector(DRAWN)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.screenshot(path=artefacts / f"trends_{device}_{theme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("path", ["/trends", "/losses"])
+def test_a_finger_on_a_chart_scrolls_the_page(open_page: Open, path: str) -> None:
+    page = open_page(path, 390, 700, touch=True)
+    chart = page.locator(".nsewdrag").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    x, y, before = box["x"] + 80, box["y"] + 100, page.evaluate("scrollY")
+    browser = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: dict[str, float]) -> None:
+        browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": list(points)})
+
+    touch("touchStart", {"x": x, "y": y})
+    for step in range(1, 11):
+        touch("touchMove", {"x": x, "y": y - 15 * step})
+    touch("touchEnd")
+    page.wait_for_function("before => scrollY > before + 80", arg=before)
+
+
+def test_a_tap_shows_values(open_page: Open) -> None:
+    page = open_page("/trends", 390, 844, touch=True)
+    page.wait_for_selector(DRAWN)
+    box = page.locator("#trend .nsewdrag").first.bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + 60, box["y"] + 60)
+    expect(page.locator("#trend .hoverlayer")).to_contain_text("samples")
