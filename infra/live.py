@@ -1,5 +1,6 @@
 """The plant as derived live. Recent time comes from the fold, older time from the historian, by the same functions."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -8,15 +9,18 @@ import polars as pl
 from analytics.ledger import ledger
 from execution.orders import JobOrder
 from execution.running import machine_runs
+from infra.historians.waiting import History
 from infra.records.database import Database
 from infra.records.ledger import LedgerRows
 from infra.records.orders import OrderRuns, Orders
 from infra.records.recodes import Recodes
 from pipelines.derive import Facts, facts
-from pipelines.fold import Fold
-from pipelines.ports import Historian
+from pipelines.fold import SPANS, Fold
+from pipelines.ports import HistorianError
 from plant.frames import Window
 from plant.model import DISCRETE_ROLES, Plant
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = timedelta(hours=26)
 """How far back the fold reaches: more than a day of shifts, so that the board never asks the historian."""
@@ -27,19 +31,37 @@ AHEAD = timedelta(hours=1)
 class Live:
     """Facts and ledger of a running plant. Not thread-safe: its owner holds the lock."""
 
-    def __init__(self, plant: Plant, historian: Historian, database: Database, now: datetime) -> None:
+    def __init__(self, plant: Plant, history: History, database: Database, now: datetime) -> None:
         self.plant = plant
-        self._historian, self._database = historian, database
+        self._history, self._database = history, database
         self.since = now - REMEMBERED
-        self._fold = Fold(plant, self._history, self.since)
+        self.problem = ""
+        """Why this is not all there is; "" when it is. Then make another one once the history can be read."""
+        self._fold = Fold(plant, self._stored, self.since)
         self._signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
-        for batch in historian.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
-            self.accept(batch)
+        try:
+            for batch in history.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
+                self.accept(batch)
+        except HistorianError as error:
+            self._lacks(error)
 
     def accept(self, samples: pl.DataFrame) -> pl.DataFrame:
-        """Take samples the historian has stored. Returns the spans (equipment, earliest, latest) of time that was
-        derived before and is different now."""
-        taken = self._fold.accept(samples)
+        """Take samples that are stored or wait to be. Returns the spans (equipment, earliest, latest) of time that was
+        derived before and is different now.
+
+        Late samples need the history. If it cannot be read they are left out, and `problem` says so.
+        """
+        try:
+            taken = self._fold.accept(samples)
+        except HistorianError as error:
+            machines = samples.partition_by("equipment")
+            if len(machines) > 1:
+                return pl.concat([self.accept(machine) for machine in machines])
+            self._lacks(error)
+            span = samples.group_by("equipment").agg(
+                earliest=pl.col("time").min(), latest=pl.col("time").max()
+            )
+            return span.select(SPANS.keys())
         return pl.concat([taken.restated, taken.forgotten])
 
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
@@ -80,13 +102,16 @@ class Live:
         with self._database.read() as connection:
             return Orders(connection).all()
 
-    def _history(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
-        return self._historian.read(window, equipment, self._signals)
+    def _lacks(self, error: HistorianError) -> None:
+        if not self.problem:
+            log.error("the live figures lack what was stored before: %s", error)
+        self.problem = str(error)
+
+    def _stored(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
+        return self._history.read(window, equipment, self._signals)
 
     def _from_history(self, window: Window, now: datetime) -> Facts:
         """Facts around a window from stored samples; each series starts with the value it had before."""
-        before = self._historian.last(window.start)
-        stored = self._historian.read(
-            Window(window.start, min(window.end + AHEAD, now)), signals=self._signals
-        )
+        before = self._history.last(window.start)
+        stored = self._history.read(Window(window.start, min(window.end + AHEAD, now)), signals=self._signals)
         return facts(pl.concat([before, stored]), self.plant, min(window.end + AHEAD, now))

@@ -1,7 +1,7 @@
 """A running plant: everything wired together, and the loop that turns arrivals into what people see.
 
-One thread ticks (drain the spool, fold, alerts, snapshot), one delivers messages, the scheduler has its own,
-and the web server asks from its workers. `_lock` guards the live facts; nothing slow happens under it.
+One thread ticks (read the spool, fold, alerts, snapshot), one stores what was read in the historian, one delivers
+messages, the scheduler has its own, and the web server asks from its workers. `_lock` guards the live facts.
 """
 
 import logging
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,12 +18,14 @@ from alerting.dispatch import Dispatcher
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
 from analytics.forecast import edges as forecast_edges
-from collectors.spool import Entry, Spool
+from collectors.spool import Spool
 from dashboards.live import Broadcast
 from dashboards.snapshot import STRIP, Inputs, build
 from dashboards.view import BoardSnapshot, OrderView
 from infra.alertviews import alert_view
+from infra.deadletter import DeadLetter
 from infra.folder import DataFolder
+from infra.historians.waiting import WithWaiting
 from infra.ingest import Ingest
 from infra.live import Live
 from infra.metrics import Metrics
@@ -35,6 +38,8 @@ from infra.records.ledger import LedgerRows
 from infra.shifts import period, running, shift_view
 from infra.statuses import machine_statuses
 from infra.stores import open_database, open_historian
+from infra.storing import Storing
+from pipelines.accept import accept
 from pipelines.ports import HistorianError
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
@@ -45,6 +50,18 @@ DRAIN_EVERY = 0.2
 """Seconds between two looks into the spool."""
 TICK_EVERY = 1.0
 """Seconds between two snapshots when nothing changes state."""
+COMPLETE_EVERY = 5.0
+"""Seconds between two tries to read the history that was missing."""
+CATCH_UP = 20.0
+"""Seconds the start takes at most for a backlog before the board is shown."""
+
+
+class Drained(NamedTuple):
+    """What one look into the spool brought."""
+
+    batches: int
+    visible: bool
+    """A machine changed its state or order, which the board shows at once."""
 
 
 class Runtime:
@@ -61,30 +78,41 @@ class Runtime:
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
         self._engine = Engine(self.plant, self.alerts, base_url)
-        self._spool = Spool(folder.spool)
-        self._ingest = Ingest(self._spool, self.historian, self._journal, folder.dead)
+        limits = self.plant.spool
+        self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
+        self._ingest = Ingest(self._spool)
+        dead = DeadLetter(folder.dead, folder.spool)
+        self._storing = Storing(
+            self._spool, self.historian, dead, lambda: self.plant, lambda: self._ingest.settled
+        )
+        self._history = WithWaiting(self.historian, self._spool, self._accepted)
         self._dispatcher = Dispatcher(
             self.alerts,
             {c.id: discover()[c.kind].create(c) for c in self.plant.channels.values()},
             lambda: datetime.now(UTC),
         )
         self._lock = threading.RLock()
-        self._live = Live(self.plant, self.historian, self.database, datetime.now(UTC))
+        self._live = Live(self.plant, self._history, self.database, datetime.now(UTC))
         self._heard = self._last_heard()
         self._shown: dict[tuple[str, str], tuple[float | None, str | None, int]] = {}
         self._orders: list[OrderView] = []
         self._snapshot: BoardSnapshot | None = None
         self._problems: dict[str, str] = {}
         self._owed: list[pl.DataFrame] = []
+        """Spans of closed time that are different now and not stored yet."""
+        self._complete_at = 0.0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Catch up, make the first snapshot and start the threads."""
-        self._catch_up(datetime.now(UTC))
-        self._drain()
+        now = datetime.now(UTC)
+        self.catch_up(now)
+        until = time.monotonic() + CATCH_UP
+        while self.drain().batches and time.monotonic() < until:
+            pass
         self.tick(datetime.now(UTC))
-        for name, target in (("tick", self._loop), ("deliver", self._deliver)):
+        for name, target in (("tick", self._loop), ("store", self._store), ("deliver", self._deliver)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -126,7 +154,7 @@ class Runtime:
         """Go on with another plant file: recent time is derived again with it. Channels stay as they were at start."""
         plant = with_secrets(plant)
         with self._lock:
-            self._live = Live(plant, self.historian, self.database, datetime.now(UTC))
+            self._live = Live(plant, self._history, self.database, datetime.now(UTC))
             self.plant = self._engine.plant = plant
         self.tick(datetime.now(UTC))
 
@@ -150,13 +178,28 @@ class Runtime:
 
     def health(self) -> Mapping[str, object]:
         """ok, and per part: ok and detail."""
-        stored = self.historian.health()
-        parts: dict[str, dict[str, object]] = {"historian": {"ok": stored.ok, "detail": stored.detail}}
-        for part in ("pipeline", "plant file", "collectors"):
+        found: dict[str, tuple[bool, str]] = {"historian": self._historian_health()}
+        for part in ("pipeline", "late samples", "plant file", "collectors"):
             problem = self._problems.get(part)
-            parts[part] = {"ok": problem is None, "detail": problem or "working"}
-        parts["spool"] = {"ok": True, "detail": f"{len(self._spool.pending())} batches wait"}
-        return {"ok": all(part["ok"] for part in parts.values()), **parts}
+            found[part] = (problem is None, problem or "working")
+        waiting = self._spool.waiting_by_collector().values()
+        now = datetime.now(UTC)
+        alarms = [alarm for one in waiting if (alarm := self._spool.alarm(one, now))]
+        batches, samples = sum(one.batches for one in waiting), sum(one.rows for one in waiting)
+        found["spool"] = (not alarms, "; ".join(alarms) or f"{batches} batches wait, {samples} samples")
+        if self._live.problem:
+            found["history"] = (False, f"figures lack what was stored before: {self._live.problem}")
+        parts = {part: {"ok": ok, "detail": detail} for part, (ok, detail) in found.items()}
+        return {"ok": all(ok for ok, _ in found.values()), **parts}
+
+    def _historian_health(self) -> tuple[bool, str]:
+        trouble = self._storing.trouble
+        if trouble is None:
+            health = self.historian.health()
+            return health.ok, health.detail
+        since = trouble.since.astimezone(self.plant.site.zone)
+        wait = max(0.0, (trouble.next_try - datetime.now(UTC)).total_seconds())
+        return False, f"nothing is stored since {since:%H:%M:%S}, next try in {wait:.0f} s: {trouble.problem}"
 
     def tick(self, now: datetime) -> None:
         """Alerts and snapshot as of now."""
@@ -192,56 +235,94 @@ class Runtime:
                 )
             )
             self.broadcast.publish(self._snapshot)
-        self.metrics.observe(self._snapshot, self._ingest.stored, self._ingest.rejected)
+        self.metrics.observe(self._snapshot, self._storing.stored, self._storing.refused)
 
     def _loop(self) -> None:
         ticked = 0.0
         while not self._stop.wait(DRAIN_EVERY):
             try:
-                moved = self._drain()
+                self._complete()
+                moved = self.drain().visible
                 if moved or time.monotonic() - ticked >= TICK_EVERY:
                     self.tick(datetime.now(UTC))
                     ticked = time.monotonic()
                 self._problems.pop("pipeline", None)
             except (HistorianError, RecordsError) as error:
                 self._problems["pipeline"] = str(error)
-                log.error("samples wait in the spool: %s", error)
+                log.error("the live figures wait: %s", error)
                 self._stop.wait(TICK_EVERY)
             except Exception as error:
                 self._problems["pipeline"] = f"{type(error).__name__}: {error}"
                 log.exception("a tick failed; the next one tries again")
                 self._stop.wait(TICK_EVERY)
 
-    def _drain(self) -> bool:
-        """Take what waits in the spool. Whether a machine changed its state or order, which the board shows at once."""
+    def drain(self) -> "Drained":
+        """Take what waits in the spool and was not seen yet; the historian is not waited for."""
         now = datetime.now(UTC)
-        samples = self._ingest.drain(self.plant, now)
-        if samples.is_empty() and not self._owed:
-            return False
+        arrived = self._ingest.take(self.plant, now)
+        samples = arrived.samples
         heard = samples.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         with self._lock:
             if not samples.is_empty():
-                self._owed.append(self._live.accept(samples))
-            self._heard |= {
-                e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
-            }
-            # When the records cannot be written now, the next drain owes it still.
-            self._restate_closed(pl.concat(self._owed), now)
-            self._forget_arrivals()
-            self._owed.clear()
-        return self._visible(samples)
+                changed = self._live.accept(samples)
+                if not changed.is_empty():
+                    self._owed.append(changed)
+                self._heard |= {
+                    e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
+                }
+            self._settle(now)
+        return Drained(len(arrived.entries), not samples.is_empty() and self._visible(samples))
 
-    def _catch_up(self, now: datetime) -> None:
-        """What the journal still holds was stored when the last run ended, and may not have reached closed shifts."""
+    def _settle(self, now: datetime) -> None:
+        """Store what is different now about closed time. Until that is done nothing more leaves the spool."""
+        if self._owed:
+            if self._storing.trouble is not None:
+                return
+            try:
+                self._restate_closed(pl.concat(self._owed), now)
+            except (HistorianError, RecordsError) as error:
+                self._problems["late samples"] = str(error)
+                return
+            self._owed.clear()
+        self._problems.pop("late samples", None)
+        self._ingest.settle()
+
+    def take_all(self) -> None:
+        """Take and store all that waits, in this thread. Raises HistorianError."""
+        while self.drain().batches:
+            pass
+        while self._storing.once(datetime.now(UTC)):
+            pass
+
+    def catch_up(self, now: datetime) -> None:
+        """Settle what reached the historian without passing here: a restored backup says so in the journal."""
         while True:
             with self.database.read() as connection:
                 left = Arrivals(connection).after(0)
             if left.is_empty():
                 return
-            with self._lock:
-                self._restate_closed(left.select("equipment", "earliest", "latest"), now)
+            try:
+                with self._lock:
+                    self._restate_closed(left.select("equipment", "earliest", "latest"), now)
+            except HistorianError as error:
+                log.error("what was restored is not in the closed shifts yet: %s", error)
+                return
             with self.database.begin() as connection:
                 Arrivals(connection).forget(left["seq"][-1])
+
+    def _complete(self) -> None:
+        """Derive anew once the history can be read again."""
+        if not self._live.problem or self._storing.trouble or time.monotonic() < self._complete_at:
+            return
+        self._complete_at = time.monotonic() + COMPLETE_EVERY
+        now = datetime.now(UTC)
+        live = Live(self.plant, self._history, self.database, now)
+        if not live.problem:
+            log.info("the history can be read again; the figures are complete")
+            with self._lock:
+                self._live = live
+                self._heard = {**self._last_heard(), **self._heard}
+            self.catch_up(now)
 
     def _restate_closed(self, spans: pl.DataFrame, now: datetime) -> None:
         """Derive stored ledger rows again where spans (equipment, earliest, latest) of samples reach into them."""
@@ -249,11 +330,6 @@ class Runtime:
         for equipment, earliest, latest in spans.iter_rows():
             if closed is not None and earliest < closed and equipment in self.plant.equipment:
                 self._live.restate(equipment, Window(earliest, latest + timedelta(microseconds=1)), now)
-
-    def _forget_arrivals(self) -> None:
-        with self.database.begin() as connection:
-            journal = Arrivals(connection)
-            journal.forget(journal.last())
 
     def _visible(self, samples: pl.DataFrame) -> bool:
         """Whether the newest states and orders differ from those before the batch."""
@@ -269,17 +345,20 @@ class Runtime:
         self._shown |= seen
         return changed
 
+    def _store(self) -> None:
+        self._storing.run(self._stop)
+
     def _deliver(self) -> None:
         self._dispatcher.run(self._stop)
 
-    def _journal(self, entry: Entry, batch: pl.DataFrame) -> None:
-        spans = batch.group_by("equipment").agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
-        known = spans.filter(pl.col("equipment").is_not_null(), pl.col("earliest").is_not_null())
-        with self.database.begin() as connection:
-            Arrivals(connection).append(entry.collector, entry.sequence, known.iter_rows())
+    def _accepted(self, batch: pl.DataFrame) -> pl.DataFrame:
+        return accept(batch, self.plant.signals, datetime.now(UTC)).samples
 
     def _last_heard(self) -> dict[str, datetime]:
-        newest = self.historian.last(datetime.now(UTC) + timedelta(minutes=5))
+        try:
+            newest = self._history.last(datetime.now(UTC) + timedelta(minutes=5))
+        except HistorianError:
+            return {}  # `Live.problem` says so
         heard = newest.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         return dict(heard.iter_rows())
 

@@ -15,13 +15,15 @@ import pytest
 
 from collectors.simulator.codes import PRESS
 from collectors.simulator.truth import TruthLog, load_truth
-from collectors.spool import Entry, Spool
+from collectors.spool import Spool
+from infra.deadletter import DeadLetter
 from infra.folder import DataFolder
 from infra.historians.parquet import ParquetHistorian
 from infra.ingest import Ingest
 from infra.live import Live
 from infra.plantfile import load
 from infra.records.database import Database, upgrade
+from infra.storing import Storing
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import MachineState
@@ -98,11 +100,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     *("--data", str(folder.root), "--options", json.dumps(options)),
                 ]
             )
-            ingest = Ingest(Spool(folder.spool), historian, _no_journal, folder.dead)
-            _collect(ingest, live, plant, end)
+            spool = Spool(folder.spool)
+            ingest = Ingest(spool)
+            dead = DeadLetter(folder.dead, folder.spool)
+            storing = Storing(spool, historian, dead, lambda: plant, lambda: ingest.settled)
+            _collect(ingest, storing, live, plant, end)
             truth = load_truth(*(path.read_bytes() for path in (root / "log").glob("*.jsonl")))
             yield Run(plant, live, historian, truth, end)
-            assert ingest.rejected == 0
+            assert storing.refused == 0
             database.close()
             historian.close()
     finally:
@@ -112,16 +117,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 process.wait(15)
 
 
-def _no_journal(entry: Entry, batch: pl.DataFrame) -> None:
-    """Nothing reads the journal here."""
-
-
-def _collect(ingest: Ingest, live: Live, plant: Plant, end: datetime) -> None:
+def _collect(ingest: Ingest, storing: Storing, live: Live, plant: Plant, end: datetime) -> None:
     """Until every machine's last second has arrived."""
     newest: dict[str, datetime] = {}
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        samples = ingest.drain(plant, datetime.now(UTC))
+        samples = ingest.take(plant, datetime.now(UTC)).samples
+        ingest.settle()
+        storing.once(datetime.now(UTC))
         if samples.is_empty():
             time.sleep(0.1)
             continue

@@ -56,8 +56,7 @@ def test_kill_the_server_while_it_takes_samples(tmp_path: Path) -> None:
     plant = replace(load(PLANT), channels={}, escalations={})
     with DataFolder(data) as folder:
         runtime = Runtime(plant, folder, "", Metrics.unregistered())
-        while Spool(folder.spool).pending():
-            runtime._drain()
+        runtime.take_all()
         runtime.start()
         try:
             stored = runtime.historian.read(window)
