@@ -69,6 +69,19 @@ def test_a_database_that_comes_back_is_used_again(
     database.close()
 
 
+def test_a_restarted_server_is_not_noticed_by_who_did_not_use_it_meanwhile(
+    postgres: PostgresServer, records_url: Callable[..., str]
+) -> None:
+    database = Database(records_url("postgresql"))
+    with database.begin() as connection:
+        Cursors(connection).set("derive", 1)
+    postgres.stop(SIGKILL)
+    postgres.start()
+    with database.begin() as connection:
+        assert Cursors(connection).get("derive") == 1
+    database.close()
+
+
 def test_a_server_that_is_gone_before_the_commit_has_nothing_and_says_so(
     postgres: PostgresServer, records_url: Callable[..., str]
 ) -> None:
