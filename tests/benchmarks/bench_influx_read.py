@@ -239,6 +239,7 @@ def bench_reading(
     print(
         f"read {samples.height:,} samples: {samples.height / one.wall:,.0f} samples/s; server CPU {one.server:.2f} s,"
         f" client CPU {one.client:.2f} s, wall {one.wall:.2f} s = {ratio:.2f} x the server's CPU"
+        f" (both together {(one.client + one.server) / one.server:.2f} x: the wall of a busy machine says little)"
     )
 
 
