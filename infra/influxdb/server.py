@@ -141,6 +141,7 @@ def starting(folder: Path) -> Iterator[InfluxServer]:
     """An InfluxDB in that folder that has no users yet, stopped at the end. Raises ServerError."""
     for program in ("influxd", "nginx", "prlimit"):
         _program(program)
+    folder = folder.absolute()  # nginx takes relative paths from its own folder
     folder.mkdir(parents=True, exist_ok=True)
     port, influx_port, rpc_port = _free_ports(3)
     server = InfluxServer(folder=folder, port=port, influx_port=influx_port, rpc_port=rpc_port)

@@ -15,19 +15,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from infra.stores import open_historian
 
 from collectors.spool import Spool
 from infra.folder import DataFolder
 from infra.influxdb.server import InfluxServer
 from infra.influxdb.server import running as influx_running
 from infra.plantfile import load, with_secrets
+from infra.stores import open_historian
 from plant.frames import Window
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
-FAULTS = int(os.environ.get("LINESIDE_FAULTS", "12"))
+FAULTS = int(os.environ.get("LINESIDE_FAULTS", "14"))
 """A long run sets more."""
 BATCH = 500
 FROZEN = 1.0
@@ -146,6 +146,22 @@ def kill_service(influx: InfluxServer, name: str) -> Callable[[random.Random], N
     return fault
 
 
+def restart_without_history(influx: InfluxServer, server: Server) -> Callable[[random.Random], None]:
+    """The server starts while InfluxDB is away: it begins with what waits in the spool."""
+
+    def fault(chance: random.Random) -> None:
+        assert influx.influxd is not None
+        influx.influxd.kill()
+        influx.influxd.wait()
+        server.kill()
+        server.start()
+        time.sleep(chance.uniform(0.5, 1.5))
+        assert server.process.poll() is None, "it does without InfluxDB"
+        influx.start()
+
+    return fault
+
+
 def freeze(
     process: Callable[[], "subprocess.Popen[bytes] | subprocess.Popen[str]"],
 ) -> Callable[[random.Random], None]:
@@ -179,6 +195,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None
             kill_and_restart(server),
             kill_service(influx, "influxd"),
             kill_service(influx, "nginx"),
+            restart_without_history(influx, server),
             freeze(lambda: influx.influxd),
             freeze(lambda: server.process),
         ]
