@@ -90,13 +90,13 @@ def scripted(reply: Callable[[bytes], Reply]) -> Iterator[Scripted]:
                 status, said, *more = script.reply(body)
                 if status == 204:
                     script.stored |= {s for _, held in lines_of(body) for s in held}
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(said)), **(more[0] if more else {})}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(said)
             finally:
                 script.active -= 1
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(said)), **(more[0] if more else {})}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 from urllib.parse import unquote
 
 import polars as pl
@@ -94,8 +95,12 @@ class Batch:
 
     def posts(self, longest: int = POST_BYTES) -> "Iterator[Batch]":
         """Parts whose bodies are about `longest` bytes, cut between lines."""
+        texts = self.rows["text"].str.len_bytes()
         name = self.signals.str.len_bytes().cast(pl.Int64) * 2 + _SAMPLE_BYTES
-        length = name.gather(self.rows["signal"]) + self.rows["text"].str.len_bytes().fill_null(0)
+        if len(self) * cast(int, name.max() or 0) + texts.sum() < longest:
+            yield self
+            return
+        length = name.gather(self.rows["signal"]) + texts.fill_null(0)
         starts = (
             self.rows.select(_begins().alias("begins"), part=(length.cum_sum() - length) // longest)
             .with_row_index("row")
@@ -110,7 +115,7 @@ class Batch:
         """The body of the write that stores them; its precision is "us". Values must be finite."""
         heads = [f"\n{MEASUREMENT},{TAG}={escaped(encoded_tag(e))} " for e in self.equipment]
         fields = pl.Series([escaped(encoded_field(s)) for s in self.signals], dtype=pl.String)
-        begins = _begins()
+        begins = pl.col("begins")
         ends = begins.shift(-1, fill_value=True)
         number, text = pl.col("value").is_not_null(), pl.col("text").is_not_null()
         holds = number.cast(pl.Int64) * (NUMBER * 10) + text.cast(pl.Int64) * (TEXT * 10)
@@ -124,15 +129,16 @@ class Batch:
         if self.rows["text"].null_count() < len(self):
             names = _names("," + fields + f'{TEXT_SUFFIX}="', pl.when(text).then("signal"))
             pieces += [names, inside_quotes(pl.col("text")), pl.when(text).then(pl.lit('"'))]
-        pieces.append(pl.when(ends).then(pl.concat_str(pl.lit(" "), "time")))
-        return written(self.rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())
+        pieces += [pl.when(ends).then(pl.lit(" ")), pl.when(ends).then("time")]
+        rows = self.rows.with_columns(begins=_begins())
+        return written(rows.select(pl.concat_str(pieces, ignore_nulls=True)).to_series())
 
 
 def _in_lines(numbered: pl.DataFrame, equipment: int, signals: int) -> pl.DataFrame:
     """Sorted by equipment, time, signal; of equal keys the row received last, of equals the last."""
     if numbered.is_empty():
         return numbered
-    first, last = numbered.select(pl.col("time").min(), last=pl.col("time").max()).row(0)
+    first, last = cast(int, numbered["time"].min()), cast(int, numbered["time"].max())
     if equipment * signals * (last - first + 1) < 2**63:
         # One number says where a row stands: sorted in a third of the time.
         moment = pl.col("equipment").cast(pl.Int64) * (last - first + 1) + pl.col("time") - first

@@ -12,7 +12,7 @@ from infra.historians.influx.posting import Poster, RefusedError
 from infra.historians.influx.settings import InfluxSettings
 from infra.historians.influx.sifting import Sieve
 from infra.historians.samples import checked
-from plant.frames import REFUSED
+from plant.frames import REFUSED, empty
 
 
 class Writer:
@@ -75,6 +75,9 @@ def _answer(part: Batch, future: Future[None]) -> tuple[Batch, RefusedError | No
 
 def _in_range(samples: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The samples InfluxDB has times for, and `plant.frames.REFUSED` of the others."""
-    kept = pl.all_horizontal(pl.col("time", "received").to_physical().is_between(EARLIEST, LATEST))
+    times = (pl.col("time", "received").to_physical()).is_between(EARLIEST, LATEST)
+    if samples.select(pl.all_horizontal(times.all())).item():
+        return samples, empty(REFUSED)
+    kept = pl.all_horizontal(times)
     problem = pl.lit("time or received is outside of what InfluxDB can store, the years 1677 to 2262")
     return samples.filter(kept), samples.filter(~kept).with_columns(problem=problem).select(REFUSED.keys())
