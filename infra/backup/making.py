@@ -1,9 +1,10 @@
 """Making a backup, while the plant runs or not.
 
 What is taken when, so that nothing falls between two of them: refused and waiting samples first, then the records in
-one read transaction, then history. A batch is removed from the spool only after it is in the historian and in the
-journal, so it is in the backup at least once; twice does no harm. History may hold samples the records do not know
-of yet: their spans are noted, and a restored plant derives closed shifts under them again.
+one read transaction, then what waits by now, then history. A batch is removed from the spool only after it is in the
+historian and closed shifts know it, so it is in the backup at least once; twice does no harm. The records may know of
+samples that came after the first look at the spool: the second one finds them, or history has them. History may hold
+samples the records do not know of yet: their spans are noted, and a restored plant derives closed shifts under them again.
 """
 
 import os
@@ -68,6 +69,7 @@ def backup(
         _add_files(writer, "spool", folder.spool)
         _add_files(writer, "dead", folder.dead)  # what was refused meanwhile has left the spool
         schema, kept = _add_records(writer, database, progress)
+        _add_files(writer, "spool", folder.spool)
         spans = _add_history(writer, plant, folder, to, now, progress)
         size = writer.finish(
             {

@@ -297,6 +297,22 @@ def test_what_was_stored_or_waits_when_the_backup_begins_is_in_it_whatever_happe
         writer.join()
 
 
+def test_what_the_records_may_know_already_is_in_the_backup_too(lived: Lived, tmp_path: Path) -> None:
+    source, _ = restored(lived.file, tmp_path / "source")
+    spool = Spool(source.spool, "meanwhile")
+    sample = ParquetHistorian(source.historian).read(lived.window, ["cnc-1"])[:1]
+
+    def arrive(what: str, done: int, total: int) -> None:
+        if what == "copying records" and not (source.spool / "meanwhile").exists():
+            spool.append(sample)
+
+    database = open_database(plain(), source)
+    backup(plain(), None, database, source, tmp_path / "file", datetime.now(UTC), arrive)
+    database.close()
+    folder, _ = restored(tmp_path / "file", tmp_path / "new")
+    assert "meanwhile" in {entry.collector for entry in Spool(folder.spool).pending()}
+
+
 def test_any_historian_is_exported_and_filled(
     lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
