@@ -26,7 +26,10 @@ guess."""
 HORIZON = timedelta(days=60)
 """No finish is forecast beyond it."""
 
-_RESOLUTION = timedelta(minutes=5)
+RESOLUTION = timedelta(minutes=5)
+"""How far apart `edges` are."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""What `edges` are multiples of `RESOLUTION` from."""
 _SECOND = timedelta(seconds=1)
 _RATED = [c.value for c in BUSY_CATEGORIES if c not in (TimeCategory.UNKNOWN, TimeCategory.CHANGEOVER)]
 """A changeover is over when its order runs: it says nothing about the rate of what is left."""
@@ -62,9 +65,11 @@ class ShiftForecast:
     """Good parts at the shift's end at the present rate."""
 
 
-def edges(now: datetime) -> list[datetime]:
-    """Instants to cut a ledger at so that the present rate is of `RATE_OVER` to 5 minutes."""
-    return [now - step * _RESOLUTION for step in range(1, 2 * (RATE_OVER // _RESOLUTION) + 1)]
+def edges(window: Window) -> list[datetime]:
+    """Instants to cut a ledger of the window at so that the present rate is of `RATE_OVER` to 5 minutes: the
+    same ones whenever one asks, so that rows stay as they are."""
+    first = window.start + (EPOCH - window.start) % RESOLUTION
+    return [first + n * RESOLUTION for n in range(-((first - window.end) // RESOLUTION))]
 
 
 def present_rate(
@@ -73,7 +78,7 @@ def present_rate(
     """Good parts per second of the last `over` of known planned time outside changeovers in the ledger (of that order,
     if given).
 
-    Looks back by whole rows: pass a ledger made with `edges(now)`. None where there is no such time.
+    Looks back by whole rows: pass a ledger made with `edges`. None where there is no such time.
     """
     rows = _rated_rows(ledger, equipment, order)
     newer = pl.col("duration").cum_sum(reverse=True) - pl.col("duration")

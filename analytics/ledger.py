@@ -4,7 +4,7 @@ All edges of a machine (window, state, shift and break, order, re-coding, ideal 
 adds) are united and sorted; each span between two edges is a row and looks up what holds at its start.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -29,63 +29,80 @@ def ledger(
     plant: Plant,
     window: Window,
     edges: Iterable[datetime] = (),
+    since: Mapping[str, datetime] | None = None,
 ) -> pl.DataFrame:
     """`plant.frames.LEDGER` of all machines over the window.
 
     `intervals`, `increments`, `runs`, `recodes`: frames of those names in `plant.frames`, not cut to the
     window (a stop is judged by its whole length). `edges`: extra instants to cut at, such as those of
-    `analytics.buckets`; they change no sum. Raises LedgerError if the rows do not cover the window once.
+    `analytics.buckets`; they change no sum. `since`: machines whose rows are wanted from an instant in the
+    window on. Raises LedgerError if the rows do not cover the window once.
     """
     machines = sorted(m.id for m in plant.machines())
     if not machines or window.start == window.end:
         return empty(LEDGER)
+    since = since or {}
+    begins = pl.DataFrame(
+        [(machine, since.get(machine, window.start)) for machine in machines],
+        schema={"equipment": pl.String, "begin": TIME},
+        orient="row",
+    )
     stops = state_runs(intervals)
     shifts = calendar_segments(plant, machines, window)
     cycles = ideal_cycles(plant)
     recoded = resolve_recodes(recodes, stops)
     marks = [
-        pl.DataFrame({"equipment": machines}).join(
-            pl.DataFrame({"time": [window.start, *edges]}, schema={"time": TIME}), how="cross"
+        begins.select("equipment", time="begin"),
+        begins.select("equipment").join(
+            pl.DataFrame({"time": list(edges)}, schema={"time": TIME}), how="cross"
         ),
         *(frame.select("equipment", time="start") for frame in (stops, shifts, runs, recoded, cycles)),
         *(frame.select("equipment", time="end") for frame in (stops, runs, recoded)),
     ]
-    rows = _holding(_pieces(pl.concat(marks), machines, window), stops)
+    rows = _holding(_pieces(pl.concat(marks), begins, window), stops)
     rows = _holding(rows, shifts.select("equipment", "start", "end", "kind", "shift", "shift_start"))
     rows = _holding(rows, runs)
     rows = _holding(rows, recoded.rename({"reason": "recoded"}))
     rows = _holding(rows, cycles, "material")
-    rows = _book(_categorise(rows, plant), increments, stops, plant, window)
+    rows = _book(_categorise(rows, plant), increments, stops, plant, begins, window)
     lines = {m: plant.line_of(m) for m in machines}
     rows = rows.with_columns(
         line=pl.col("equipment").replace_strict(lines, return_dtype=pl.String),
         duration=(pl.col("end") - pl.col("start")).dt.total_microseconds(),
     ).select(pl.col(name).cast(kind) for name, kind in LEDGER.items())
-    check(rows, machines, window)
+    check(rows, begins, window)
     return rows
 
 
-def check(rows: pl.DataFrame, machines: Sequence[str], window: Window) -> None:
-    """Raise LedgerError unless the rows cover the window once for each of the machines (sorted ids)."""
-    length = (window.end - window.start) // timedelta(microseconds=1)
+def check(rows: pl.DataFrame, begins: pl.DataFrame, window: Window) -> None:
+    """Raise LedgerError unless the rows cover the window once from the beginning of each machine
+    (`begins`: equipment, begin; one that begins at the window's end has no rows)."""
+    end = pl.lit(window.end, TIME)
+    lengths = begins.filter(pl.col("begin") < end).select(
+        "equipment", length=(end - pl.col("begin")).dt.total_microseconds()
+    )
     found = rows.group_by("equipment").agg(pl.col("duration").sum(), shortest=pl.col("duration").min())
     joined = (pl.col("start") == pl.col("end").shift()) | (pl.col("equipment") != pl.col("equipment").shift())
+    both = lengths.join(found, on="equipment", how="full", coalesce=True)
     whole = (
-        sorted(found["equipment"].to_list()) == list(machines)
-        and found.select(((pl.col("duration") == length) & (pl.col("shortest") > 0)).all()).item()
+        both.select(
+            (
+                pl.col("duration").eq_missing(pl.col("length")) & (pl.col("shortest") > 0).fill_null(False)
+            ).all()
+        ).item()
         and rows.select(joined.fill_null(True).all()).item()
     )
     if not whole:
         raise LedgerError(f"ledger rows do not cover {window.start} to {window.end} once: {found.rows()}")
 
 
-def _pieces(marks: pl.DataFrame, machines: Sequence[str], window: Window) -> pl.DataFrame:
+def _pieces(marks: pl.DataFrame, begins: pl.DataFrame, window: Window) -> pl.DataFrame:
     """equipment, start, end: the window of each machine between its edges."""
     marks = (
-        marks.filter(
-            pl.col("equipment").is_in(machines),
-            pl.col("time").is_between(window.start, window.end, closed="left"),
-        )
+        marks.filter(pl.col("time") < window.end)
+        .join(begins, on="equipment")
+        .filter(pl.col("time") >= pl.col("begin"))
+        .drop("begin")
         .unique()
         .sort("equipment", "time")
     )
@@ -141,7 +158,12 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
 
 
 def _book(
-    rows: pl.DataFrame, increments: pl.DataFrame, stops: pl.DataFrame, plant: Plant, window: Window
+    rows: pl.DataFrame,
+    increments: pl.DataFrame,
+    stops: pl.DataFrame,
+    plant: Plant,
+    begins: pl.DataFrame,
+    window: Window,
 ) -> pl.DataFrame:
     """Add good, reject, rework, flagged and the ideal time of the parts to the rows they were made in.
 
@@ -149,9 +171,8 @@ def _book(
     that time: it counts, and must not rate the time after.
     """
     tick = timedelta(microseconds=1)
-    before = rows.select("equipment").unique().with_columns(start=pl.lit(window.start - tick, TIME))
-    before = _holding(before, stops.select("equipment", "start", "end", "state"))
-    before = before.select("equipment", "start", pl.lit(window.start, TIME).alias("end"), "state")
+    before = begins.select("equipment", start=pl.col("begin") - tick, end="begin")
+    before = _holding(before, stops.select("equipment", "state", "start", "end"))
     pieces = pl.concat([before, rows.select(before.columns)]).select(
         "equipment",
         piece="start",

@@ -48,7 +48,7 @@ class Inputs:
     period: pl.DataFrame
     """`plant.frames.LEDGER` of the running shift up to now (of the plant's day outside shifts)."""
     strip: pl.DataFrame
-    """`plant.frames.LEDGER` of the last `STRIP`."""
+    """Rows of `plant.frames.LEDGER` that touch the last `STRIP`."""
     heard: Mapping[str, datetime]
     """When something last arrived from each machine."""
     orders: Mapping[str, OrderView]

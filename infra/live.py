@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from analytics.forecast import EPOCH, RESOLUTION
 from analytics.ledger import ledger
 from execution.orders import JobOrder
 from execution.running import machine_runs
@@ -17,6 +18,7 @@ from infra.records.recodes import Recodes
 from pipelines.derive import Facts, facts
 from pipelines.fold import SPANS, Fold
 from pipelines.ports import HistorianError
+from pipelines.running import RunningLedger
 from plant.frames import Window
 from plant.model import DISCRETE_ROLES, Plant
 
@@ -34,10 +36,11 @@ class Live:
     def __init__(self, plant: Plant, history: History, database: Database, now: datetime) -> None:
         self.plant = plant
         self._history, self._database = history, database
-        self.since = now - REMEMBERED
+        self.since = _remembered_at(now)
         self.problem = ""
         """Why this is not all there is; "" when it is. Then make another one once the history can be read."""
         self._fold = Fold(plant, self._stored, self.since)
+        self._running = RunningLedger(plant, self._fold)
         self._signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
         try:
             for batch in history.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
@@ -68,17 +71,19 @@ class Live:
         """`plant.frames.LEDGER` of the window, cut off at now."""
         window = Window(min(window.start, now), min(window.end, now))
         found = self._fold.facts(now) if window.start >= self.since else self._from_history(window, now)
-        with self._database.read() as connection:
-            booked = OrderRuns(connection).touching(window)
-            named = {order for order in found.runs["order"].unique() if order is not None}
-            orders = Orders(connection).find(named)
-            recodes = Recodes(connection).touching(window)
-        runs = machine_runs(self.plant, booked, found.runs, orders)
+        runs, recodes = self._said(window, found.runs)
         return ledger(found.intervals, found.increments, runs, recodes, self.plant, window, edges)
+
+    def running_ledger(self, start: datetime, now: datetime, edges: Iterable[datetime]) -> pl.DataFrame:
+        """`ledger` from `start` (not before `since`) to now, for who asks every second: only what is new since
+        the last time is derived, as long as `start` stays, or moves on to one of the edges."""
+        window = Window(start, now)
+        runs, recodes = self._said(window, self._fold.runs(now))
+        return self._running.rows(window, runs, recodes, edges)
 
     def reported_runs(self, now: datetime) -> pl.DataFrame:
         """`plant.frames.ORDER_RUNS` as the machines' own order signals say."""
-        return self._fold.facts(now).runs
+        return self._fold.runs(now)
 
     def restate(self, equipment: str, window: Window, now: datetime) -> None:
         """Derive stored ledger rows of a machine again, where the window touches any."""
@@ -94,13 +99,22 @@ class Live:
 
     def forget(self, now: datetime) -> None:
         """Let go of what is older than REMEMBERED."""
-        self.since = max(self.since, now - REMEMBERED)
+        self.since = max(self.since, _remembered_at(now))
         self._fold.forget(self.since)
 
     def orders(self) -> list[JobOrder]:
         """All orders."""
         with self._database.read() as connection:
             return Orders(connection).all()
+
+    def _said(self, window: Window, reported: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Order runs and re-codings that touch the window."""
+        with self._database.read() as connection:
+            booked = OrderRuns(connection).touching(window)
+            named = {order for order in reported["order"].unique() if order is not None}
+            orders = Orders(connection).find(named)
+            recodes = Recodes(connection).touching(window)
+        return machine_runs(self.plant, booked, reported, orders), recodes
 
     def _lacks(self, error: HistorianError) -> None:
         if not self.problem:
@@ -115,3 +129,9 @@ class Live:
         before = self._history.last(window.start)
         stored = self._history.read(Window(window.start, min(window.end + AHEAD, now)), signals=self._signals)
         return facts(pl.concat([before, stored]), self.plant, min(window.end + AHEAD, now))
+
+
+def _remembered_at(now: datetime) -> datetime:
+    """Where the memory begins: an instant the running ledger is cut at anyway."""
+    since = now - REMEMBERED
+    return since - (since - EPOCH) % RESOLUTION

@@ -17,6 +17,7 @@ from alerting.channels import discover
 from alerting.dispatch import Dispatcher
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
+from analytics.forecast import RESOLUTION
 from analytics.forecast import edges as forecast_edges
 from collectors.spool import Spool
 from dashboards.live import Broadcast
@@ -208,10 +209,15 @@ class Runtime:
         span = period(plant, now)
         with self._lock:
             closed = self._closed_until()
-            start = min(span.start, now - STRIP, closed or self._live.since)
+            start = min(
+                span.start,
+                forecast_edges(Window(now - STRIP - RESOLUTION, now))[0],
+                closed or self._live.since,
+            )
             start = max(start, self._live.since)
-            cuts = [span.start, now - STRIP, *([closed] if closed else []), *forecast_edges(now)]
-            rows = self._live.ledger(Window(start, now), now, cuts)
+            # Edges that stay where they are while the clock moves on: rows between them need not be derived again.
+            cuts = [span.start, *([closed] if closed else []), *forecast_edges(Window(start, now))]
+            rows = self._live.running_ledger(start, now, cuts)
             jobs = self._live.orders()
             begun = self._begun_before(closed, [job.id for job in jobs])
             book = OrderBook(
@@ -228,7 +234,7 @@ class Runtime:
                     revision=self._snapshot["revision"] + 1 if self._snapshot else 1,
                     shift=shift_view(shift) if shift else None,
                     period=shown,
-                    strip=rows.filter(pl.col("start") >= now - STRIP),
+                    strip=rows.filter(pl.col("end") > now - STRIP),
                     heard=self._heard,
                     orders=book.of_machines(),
                     alerts=active,
@@ -251,7 +257,7 @@ class Runtime:
                 self._problems["pipeline"] = str(error)
                 log.error("the live figures wait: %s", error)
                 self._stop.wait(TICK_EVERY)
-            except Exception as error:
+            except (Exception, pl.exceptions.PanicException) as error:
                 self._problems["pipeline"] = f"{type(error).__name__}: {error}"
                 log.exception("a tick failed; the next one tries again")
                 self._stop.wait(TICK_EVERY)

@@ -159,8 +159,13 @@ class Fold:
         return Facts(
             intervals=intervals(edges(), newest, self._known, until),
             increments=increments(counted().filter(pl.col("time") < until), self._known),
-            runs=order_runs(self._ordered.all(), self._known, until, orders),
+            runs=self.runs(until, orders),
         )
+
+    def runs(self, until: datetime, orders: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Only the order runs of `facts`."""
+        self._derive()
+        return order_runs(self._ordered.all(), self._known, until, orders)
 
     def changed(self) -> dict[str, datetime]:
         """Of each machine with news since the last call: what the samples say of its time before then is

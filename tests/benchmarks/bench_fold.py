@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipelines.derive import derive
 from pipelines.fold import Fold
-from plant.frames import SAMPLES, Window
+from pipelines.running import RunningLedger
+from plant.frames import RECODES, SAMPLES, Window, empty
 from plant.model import (
     Break,
     Equipment,
@@ -171,6 +172,17 @@ def scan(batch: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def size_of(thing: object) -> int:
+    """Bytes of all frames held by a thing of ours."""
+    if isinstance(thing, pl.DataFrame):
+        return int(thing.estimated_size())
+    if isinstance(thing, list):
+        return sum(map(size_of, thing))
+    if type(thing).__module__.startswith("pipelines"):
+        return sum(map(size_of, vars(thing).values()))
+    return 0
+
+
 def shown(took: Sequence[float]) -> str:
     return f"median {statistics.median(took):7.2f} ms, p99 {np.quantile(took, 0.99):7.2f} ms"
 
@@ -212,8 +224,35 @@ def main() -> None:
     anew = statistics.median(timed(lambda: derive(whole, plant, window, until=until)) for _ in range(3))
     assert_frame_equal(fold.ledger(window, until=until), derive(whole, plant, window, until=until))
     print(f"the whole shift derived anew: {anew:.0f} ms")
-    ledgers = [timed(lambda: fold.ledger(window, until=until)) for _ in range(10)]
-    print(f"ledger of the shift from the fold's facts: {shown(ledgers)}")
+    ledgers = [timed(lambda: fold.ledger(window, until=until)) for _ in range(5)]
+    print(f"ledger of the shift from all its facts: {shown(ledgers)}")
+    ticks(fold, plant, stream, until)
+    print(f"the fold holds {size_of(fold) / 1e6:.0f} MB")
+
+
+def ticks(fold: Fold, plant: Plant, stream: pl.DataFrame, now: datetime) -> None:
+    """A second of samples and the ledger of the running shift, over and over: what a running plant does."""
+    running = RunningLedger(plant, fold)
+    step = timedelta(seconds=1)
+    grid = [START + timedelta(minutes=5 * n) for n in range(int((now - START) / timedelta(minutes=5)) + 1)]
+    second = stream.filter(pl.col("time") > stream["time"].max() - step)
+    none = empty(RECODES)
+    accepts, asked = [], []
+    for number in range(40):
+        ahead = step * (number + 1)
+        batch = second.with_columns(pl.col("time", "received") + ahead)
+        until = now + ahead
+        accepts.append(timed(lambda batch=batch: fold.accept(batch)))
+        asked.append(
+            timed(
+                lambda until=until: running.rows(
+                    Window(START, until), fold.runs(until), none, [t for t in grid if t < until]
+                )
+            )
+        )
+    found = running.rows(Window(START, until), fold.runs(until), none, grid)
+    assert_frame_equal(found, fold.ledger(Window(START, until), until=until, edges=grid))
+    print(f"a tick, {second.height:,} samples a second: accept {shown(accepts)}; ledger {shown(asked[1:])}")
 
 
 if __name__ == "__main__":

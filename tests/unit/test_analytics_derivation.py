@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from analytics.ledger import LedgerError, check
 from pipelines.derive import derive, facts
-from plant.frames import BAD, RECODES, SAMPLES, Window, empty
+from plant.frames import BAD, RECODES, SAMPLES, TIME, Window, empty
 from plant.model import (
     Break,
     BreakRule,
@@ -341,12 +341,13 @@ def test_booked_runs_replace_the_order_signal_of_their_machine() -> None:
 def test_a_ledger_that_does_not_cover_its_window_is_refused() -> None:
     window = Window(at(0), at(100))
     good = derive(samples(state=[(0, RUN), (50, STOP)]), plant(), window)
-    check(good, ["m"], window)
+    begins = pl.DataFrame({"equipment": ["m"], "begin": [at(0)]}, schema_overrides={"begin": TIME})
+    check(good, begins, window)
     for broken in (good.head(1), good.with_columns(duration=pl.lit(1)), good.clear()):
         with pytest.raises(LedgerError):
-            check(broken, ["m"], window)
+            check(broken, begins, window)
     with pytest.raises(LedgerError):
-        check(good.sort("start", descending=True), ["m"], window)
+        check(good.sort("start", descending=True), begins, window)
 
 
 def test_no_machines_and_no_window_give_no_rows() -> None:

@@ -221,7 +221,7 @@ def test_the_waterfall_closes(convention: Convention) -> None:
 
 def test_a_finish_is_on_planned_time_and_slack_says_how_late() -> None:
     now = at(60)
-    rows = ledger(edges=forecast.edges(now))
+    rows = ledger(edges=forecast.edges(Window(at(0), now)))
     # 31..60 was 29 min of running and stops with 60 good: the last 30 min of planned time.
     rate = forecast.present_rate(rows, "filler", "A1")
     assert rate == pytest.approx(60 / 1800)
@@ -272,7 +272,9 @@ def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
 
 
 def test_the_shift_has_a_target_and_a_forecast() -> None:
-    found = forecast.forecast_shift(ledger(edges=forecast.edges(at(60))), plant(), at(60), "filler")
+    found = forecast.forecast_shift(
+        ledger(edges=forecast.edges(Window(at(0), at(60)))), plant(), at(60), "filler"
+    )
     assert found is not None
     assert (found.shift, found.start, found.end, found.good) == ("early", at(0), at(480), 60)
     assert (found.target, found.expected) == (900, 120)

@@ -1,0 +1,113 @@
+"""The ledger of time that still goes on: rows that can no longer change are kept, only the others are derived.
+
+A row follows from what is said of the time up to its end, and of the length of the stop it is a piece of. So
+news of a machine from an instant on leaves its rows before that alone, save those of a stop that may yet be
+a micro-stop.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from analytics.ledger import ledger
+from pipelines.fold import Fold
+from plant.frames import TIME, Window
+from plant.model import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    window: Window
+    runs: pl.DataFrame
+    recodes: pl.DataFrame
+    edges: frozenset[datetime]
+    rows: pl.DataFrame
+
+
+class RunningLedger:
+    """Asked again and again for a window whose end moves on with the clock."""
+
+    def __init__(self, plant: Plant, fold: Fold) -> None:
+        """The only one to ask the fold for what has `changed`."""
+        self._plant, self._fold = plant, fold
+        default = plant.settings.micro_stop
+        self._machines = pl.DataFrame(
+            [(m.id, default if m.micro_stop is None else m.micro_stop) for m in plant.machines()],
+            schema={"equipment": pl.String, "threshold": pl.Duration("us")},
+            orient="row",
+        )
+        self._last: _Derived | None = None
+
+    def rows(
+        self, window: Window, runs: pl.DataFrame, recodes: pl.DataFrame, edges: Iterable[datetime] = ()
+    ) -> pl.DataFrame:
+        """As `analytics.ledger.ledger` of all the fold's facts up to the end of the window."""
+        edges = frozenset(edges)
+        last, self._last = self._last, None  # should this fail, the next call begins anew
+        starts = self._starts(last, window, runs, recodes, edges)
+        since = dict(starts.select("equipment", "begin").iter_rows())
+        found = self._fold.facts(window.end, since=since)
+        oldest = min(since.values(), default=window.start)
+        rows = ledger(
+            found.intervals,
+            found.increments,
+            runs,
+            recodes,
+            self._plant,
+            Window(oldest, window.end),
+            edges,
+            since,
+        )
+        if last is not None:
+            old = last.rows.join(starts.select("equipment", "begin"), on="equipment", maintain_order="left")
+            old = old.filter(pl.col("start") >= window.start, pl.col("end") <= pl.col("begin")).drop("begin")
+            rows = pl.concat([old, rows]).sort("equipment", "start")
+        self._last = _Derived(window, runs, recodes, edges, rows)
+        return rows
+
+    def _starts(
+        self,
+        last: _Derived | None,
+        window: Window,
+        runs: pl.DataFrame,
+        recodes: pl.DataFrame,
+        edges: frozenset[datetime],
+    ) -> pl.DataFrame:
+        """equipment, begin: from where the rows of each machine must be derived."""
+        changed = self._fold.changed()
+        whole = self._machines.select("equipment", begin=pl.lit(window.start, TIME))
+        if last is None or window.start < last.window.start or window.end < last.window.end:
+            return whole
+        differing = [e for e in edges ^ last.edges if window.start < e]
+        news = [
+            self._machines.select("equipment", time=pl.lit(min([last.window.end, *differing]), TIME)),
+            pl.DataFrame(list(changed.items()), schema={"equipment": pl.String, "time": TIME}, orient="row"),
+            *(_differing(*pair, window.start) for pair in ((last.runs, runs), (last.recodes, recodes))),
+        ]
+        news_from = pl.concat(news).group_by("equipment").agg(pl.col("time").min())
+        # Rows were begun at the new start of the window, or they cannot be kept.
+        fits = last.rows.filter(pl.col("start") == window.start).select("equipment")
+        over = (
+            last.rows.join(news_from, on="equipment")
+            .filter(pl.col("start") < pl.col("time"), pl.col("end") >= pl.col("time"))
+            .join(fits, on="equipment", how="semi")
+            .join(self._machines, on="equipment")
+        )
+        short = (pl.col("time") - pl.col("stop_start") < pl.col("threshold")).fill_null(False)
+        begin = pl.when(short).then("stop_start").otherwise("start")
+        found = over.select("equipment", found=begin.clip(lower_bound=pl.lit(window.start, TIME)))
+        return whole.join(found, on="equipment", how="left").select(
+            "equipment", begin=pl.coalesce("found", "begin")
+        )
+
+
+def _differing(before: pl.DataFrame, now: pl.DataFrame, since: datetime) -> pl.DataFrame:
+    """equipment, time: since when spans that reach beyond `since` are others than before."""
+    before, now = (frame.filter(pl.col("end").is_null() | (pl.col("end") > since)) for frame in (before, now))
+    keys = now.columns
+    others = [
+        one.join(two, on=keys, how="anti", nulls_equal=True) for one, two in ((before, now), (now, before))
+    ]
+    return pl.concat(others).select("equipment", time="start").group_by("equipment").agg(pl.col("time").min())
