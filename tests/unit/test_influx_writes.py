@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.historians.influx import sifting
+from infra.historians.influx import posting, sifting
 from infra.historians.influx.lines import Batch, decoded
 from infra.historians.influx.posting import RefusedError, problem
 from infra.historians.influx.settings import InfluxSettings
@@ -298,12 +298,13 @@ def test_a_sample_too_long_by_itself_is_refused() -> None:
     assert script.stored == keys(frame[:3])
 
 
-def long_write() -> pl.DataFrame:
-    """Several posts."""
-    return samples(machines=4, signals=20, moments=2000)
+@pytest.fixture
+def short_posts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write of `samples()` takes several posts."""
+    monkeypatch.setattr(posting, "POST_BYTES", 4_000)
 
 
-def test_two_posts_are_on_their_way_at_a_time() -> None:
+def test_two_posts_are_on_their_way_at_a_time(short_posts: None) -> None:
     met = threading.Barrier(2)
     most = []
 
@@ -312,8 +313,8 @@ def test_two_posts_are_on_their_way_at_a_time() -> None:
         met.wait(10)  # an answer comes only when two have been asked for
         return 204, b""
 
-    frame = long_write()
-    posts = list(Batch.of(frame).posts())
+    posts = list(Batch.of(samples()).posts(4_000))
+    assert len(posts) >= 4
     even = pl.concat(p.samples() for p in posts[: len(posts) // 2 * 2])
     with scripted(slow) as script:
         assert script.writer().write(even).is_empty()
@@ -321,20 +322,29 @@ def test_two_posts_are_on_their_way_at_a_time() -> None:
     assert max(most) == 2
 
 
-def test_a_failed_write_leaves_nothing_on_its_way() -> None:
+def test_a_failed_write_leaves_nothing_on_its_way(short_posts: None) -> None:
     def one_fails(body: bytes) -> Reply:
         if len(script.bodies) == 1:
             return 503, b"down"
-        time.sleep(0.3)
+        time.sleep(0.5)
         return 204, b""
 
     with scripted(one_fails) as script:
         with pytest.raises(HistorianError, match="503"):
-            script.writer().write(long_write())
+            script.writer().write(samples())
         assert script.active == 0
-        assert len(script.bodies) <= 2
+        assert len(script.bodies) == 2
         time.sleep(0.1)
-        assert len(script.bodies) <= 2
+        assert len(script.bodies) == 2
+
+
+def test_what_one_post_taught_the_next_ones_know(short_posts: None) -> None:
+    said = b'{"error":"partial write: field type conflict: input field \\"s1\\" on measurement \\"signals\\" is"}'
+    with scripted(lambda body: (400, said) if b"s1=" in body else (204, b"")) as script:
+        refused = script.writer().write(samples(moments=300))
+    assert keys(refused) == {k for k in keys(samples(moments=300)) if k[1] == "s1"}
+    assert sum(b"s1=" in body for body in script.bodies) <= 3
+    assert len(script.bodies) > 10
 
 
 @pytest.mark.parametrize(
