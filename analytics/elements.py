@@ -49,6 +49,6 @@ SUMS: dict[str, pl.Expr] = {
 
 def with_rated(ledger: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     """The ledger with `RATED_MACHINE`: the machine has a good or total counter and an ideal cycle."""
-    counted = {m.id for m in plant.machines() if plant.signals_of(m.id, Role.GOOD, Role.TOTAL)}
+    counted = {machine for machine, roles in plant.roles().items() if roles & {Role.GOOD, Role.TOTAL}}
     cycled = {c.equipment for material in plant.materials.values() for c in material.ideal_cycles}
     return ledger.with_columns(pl.col("equipment").is_in(sorted(counted & cycled)).alias(RATED_MACHINE))

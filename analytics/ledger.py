@@ -214,7 +214,7 @@ def _book(
 
 def _parts(increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     """Increments as good, reject and rework. A total counter gives the missing one of good and reject."""
-    roles = {m.id: {s.role for s in plant.signals_of(m.id)} for m in plant.machines()}
+    roles = plant.roles()
     total = pl.col("kind") == Role.TOTAL.value
     no_good = pl.col("equipment").is_in([m for m, has in roles.items() if Role.GOOD not in has])
     no_reject = pl.col("equipment").is_in([m for m, has in roles.items() if Role.REJECT not in has])

@@ -39,14 +39,19 @@ class Kept:
     def since(self, starts: pl.DataFrame) -> pl.DataFrame:
         """At least the rows that say something of time from a series' start on; none of other series
         (`starts`: code, start)."""
-        recent = self._recent.join(starts, on="code", how="semi")
-        if self._retired is None:
-            return recent
-        older = starts.filter(pl.col("start") <= self._retired)
-        if older.is_empty():
-            return recent
-        past = (piece.join(older, on="code", how="semi") for piece in self._past)
-        return pl.concat([*past, recent])
+        pieces = [self._of(self._recent, starts)]
+        if self._retired is not None:
+            older = starts.filter(pl.col("start") <= self._retired)
+            if not older.is_empty():
+                pieces += [self._of(piece, older) for piece in self._past]
+        return pl.concat(pieces)
+
+    def _of(self, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+        if self._label is not None:
+            return rows.join(starts, on="code", how="semi")
+        oldest = starts["start"].min()
+        newer = rows.filter(pl.col("time") >= oldest).join(starts, on="code", maintain_order="left")
+        return newer.filter(pl.col("time") >= pl.col("start")).select(rows.columns)
 
     def retire(self, before: datetime) -> None:
         """Count rows older than that as past."""

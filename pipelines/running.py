@@ -106,6 +106,8 @@ class RunningLedger:
 def _differing(before: pl.DataFrame, now: pl.DataFrame, since: datetime) -> pl.DataFrame:
     """equipment, time: since when spans that reach beyond `since` are others than before."""
     before, now = (frame.filter(pl.col("end").is_null() | (pl.col("end") > since)) for frame in (before, now))
+    if now.equals(before):
+        return pl.DataFrame(schema={"equipment": pl.String, "time": TIME})
     keys = now.columns
     others = [
         one.join(two, on=keys, how="anti", nulls_equal=True) for one, two in ((before, now), (now, before))

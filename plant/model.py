@@ -327,6 +327,13 @@ class Plant:
             s for s in self.signals.values() if s.equipment == equipment and (not roles or s.role in roles)
         )
 
+    def roles(self) -> dict[str, set[Role]]:
+        """Roles of the signals of each equipment that has any."""
+        found: dict[str, set[Role]] = {}
+        for signal in self.signals.values():
+            found.setdefault(signal.equipment, set()).add(signal.role)
+        return found
+
     def ancestors(self, equipment: str) -> tuple[str, ...]:
         """Ids from the parent up to the root."""
         found: list[str] = []
