@@ -1,6 +1,7 @@
 """The plant as derived live. Recent time comes from the fold, older time from the historian, by the same functions."""
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ from infra.records.ledger import LedgerRows
 from infra.records.orders import OrderRuns, Orders
 from infra.records.recodes import Recodes
 from pipelines.derive import Facts, facts
-from pipelines.fold import SPANS, Fold
+from pipelines.fold import Fold
 from pipelines.ports import HistorianError
 from pipelines.running import RunningLedger
 from plant.frames import Window
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = timedelta(hours=26)
 """How far back the fold reaches: more than a day of shifts, so that the board never asks the historian."""
+ASK_AGAIN = 5.0
+"""Seconds a history that could not be read is left alone."""
 AHEAD = timedelta(hours=1)
 """Samples after a window that are read with it: they say how long its last stop was."""
 
@@ -39,6 +42,7 @@ class Live:
         self.since = _remembered_at(now)
         self.problem = ""
         """Why this is not all there is; "" when it is. Then make another one once the history can be read."""
+        self._ask_again = 0.0
         self._fold = Fold(plant, self._stored, self.since)
         self._running = RunningLedger(plant, self._fold)
         self._signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
@@ -57,14 +61,12 @@ class Live:
         try:
             taken = self._fold.accept(samples)
         except HistorianError as error:
-            machines = samples.partition_by("equipment")
-            if len(machines) > 1:
-                return pl.concat([self.accept(machine) for machine in machines])
             self._lacks(error)
-            span = samples.group_by("equipment").agg(
-                earliest=pl.col("time").min(), latest=pl.col("time").max()
-            )
-            return span.select(SPANS.keys())
+            if samples.height == 1:
+                return samples.select("equipment", earliest="time", latest="time")
+            ordered = samples.sort("time")
+            middle = samples.height // 2
+            return pl.concat([self.accept(ordered[:middle]), self.accept(ordered[middle:])])
         return pl.concat([taken.restated, taken.forgotten])
 
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
@@ -122,7 +124,13 @@ class Live:
         self.problem = str(error)
 
     def _stored(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
-        return self._history.read(window, equipment, self._signals)
+        if time.monotonic() < self._ask_again:
+            raise HistorianError(self.problem)
+        try:
+            return self._history.read(window, equipment, self._signals)
+        except HistorianError:
+            self._ask_again = time.monotonic() + ASK_AGAIN
+            raise
 
     def _from_history(self, window: Window, now: datetime) -> Facts:
         """Facts around a window from stored samples; each series starts with the value it had before."""
