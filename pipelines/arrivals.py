@@ -25,11 +25,12 @@ class Arrivals:
         """`known`: `analytics.readings.SERIES`."""
         equipment, signals = (known[name].unique().sort() for name in ("equipment", "signal"))
         self._equipment, self._signals = pl.Enum(equipment), pl.Enum(signals)
-        codes = [None] * (len(equipment) * len(signals))
-        signal = known["signal"].cast(self._signals).to_physical()
-        self._codes = pl.Series(codes, dtype=pl.UInt32).scatter(
-            self._place(known["equipment"], signal), known["code"]
+        self._codes = np.full((len(equipment) + 1, len(signals)), -1)
+        """By machine and signal; -1: not known, which the last row is for unknown machines."""
+        places = (
+            _places(known[n], kind) for n, kind in (("equipment", self._equipment), ("signal", self._signals))
         )
+        self._codes[*places] = known["code"].to_numpy()
         stale = shortest(known["stale"].to_list())
         self._stale = np.iinfo(np.int64).max if stale is None else stale // timedelta(microseconds=1)
         # Numpy sorts 16-bit numbers several times faster than longer ones.
@@ -56,16 +57,18 @@ class Arrivals:
         code = np.concatenate([work["code"].to_numpy(), codes])
         order = np.argsort(code.astype(self._key), kind="stable")
         code = code[order]
-        time, value, quality = (
-            np.concatenate([_array(work[name]), _array(samples[name])[rows]])[order]
-            for name in ("time", "value", "quality")
+        time, value, quality, has_text = (
+            np.concatenate([of(work), of(samples)[rows]])[order]
+            for of in (_times, _values, _quality, _has_text)
         )
-        none = np.isnan(value)  # null; a sample is never NaN
+        none = np.isnan(value)
         same = code[1:] == code[:-1]
         like = same & ((value[1:] == value[:-1]) | (none[1:] & none[:-1])) & (quality[1:] == quality[:-1])
-        if work["text"].null_count() < work.height or samples["text"].null_count() < samples.height:
-            text = pl.concat([work["text"], samples["text"].gather(rows)]).gather(order)
-            like &= text.eq_missing(text.shift()).to_numpy()[1:]
+        like &= has_text[1:] == has_text[:-1]
+        worded = np.flatnonzero(like & has_text[1:])
+        if len(worded):
+            text = pl.concat([work["text"], samples["text"].gather(rows)])
+            like[worded] = (text.gather(order[worded]) == text.gather(order[worded + 1])).to_numpy()
         step = np.diff(time)
         again = like & (step == 0)
         if again.any():
@@ -90,29 +93,47 @@ class Arrivals:
         back = np.empty(len(places), np.int64)
         back[np.concatenate([np.flatnonzero(~new), np.flatnonzero(new)])] = np.arange(len(places))
         found = found[back]
-        return found.with_columns(found["carried"] | pl.Series(~tells[kept])), len(rows)
+        carried = found["carried"].to_numpy() | ~tells[kept]
+        return found.replace_column(found.get_column_index("carried"), pl.Series("carried", carried)), len(
+            rows
+        )
 
     def _find(self, samples: pl.DataFrame) -> tuple[Numbers, Numbers]:
         """Which rows are of a known series, and its code."""
-        signal = samples["signal"].cast(self._signals, strict=False).to_physical()
-        rows = signal.is_not_null().arg_true()
-        codes = self._codes.gather(self._place(samples["equipment"].gather(rows), signal.gather(rows)))
-        known = codes.is_not_null()
-        if codes.null_count():
-            rows, codes = rows.filter(known), codes.filter(known)
-        return rows.to_numpy(), codes.to_numpy()
-
-    def _place(self, equipment: pl.Series, signal: pl.Series) -> pl.Series:
-        """Where the code of a series stands, from its machine and the number of its signal."""
-        machine = equipment.cast(self._equipment, strict=False).to_physical()
-        return machine.cast(pl.UInt32) * len(self._signals.categories) + signal
+        signal = _places(samples["signal"], self._signals)
+        rows = np.flatnonzero(signal >= 0)
+        codes = self._codes[_places(samples["equipment"].gather(rows), self._equipment), signal[rows]]
+        known = codes >= 0
+        return rows[known], codes[known]
 
 
-def _array(column: pl.Series) -> Numbers:
-    """The numbers of a column; null as NaN."""
-    return column.to_physical().to_numpy()
+def _places(names: pl.Series, among: pl.Enum) -> Numbers:
+    """The number of each name; -1 where it is none of them."""
+    number = pl.col(names.name).cast(among, strict=False).to_physical().cast(pl.Int64)
+    return names.to_frame().select(number.fill_null(-1)).to_series().to_numpy()
+
+
+def _times(rows: pl.DataFrame) -> Numbers:
+    """Microseconds."""
+    return rows["time"].to_numpy().view(np.int64)
+
+
+def _values(rows: pl.DataFrame) -> Numbers:
+    """Numbers; NaN where there is none: a sample is never NaN."""
+    return rows["value"].to_numpy()
+
+
+def _quality(rows: pl.DataFrame) -> Numbers:
+    return rows["quality"].to_numpy()
+
+
+def _has_text(rows: pl.DataFrame) -> Numbers:
+    text = rows["text"]
+    none = text.null_count() == text.len()
+    return np.zeros(text.len(), bool) if none else text.is_not_null().to_numpy()
 
 
 def _readings(samples: pl.DataFrame, rows: Numbers, codes: Numbers) -> pl.DataFrame:
-    found = samples.select(list(READINGS)[1:-1])[rows]
-    return found.select(pl.Series("code", codes, pl.UInt32), *list(READINGS)[1:-1], carried=pl.lit(False))
+    found = samples[rows]
+    columns = {"code": pl.Series(codes, dtype=pl.UInt32), "carried": pl.repeat(False, len(rows), eager=True)}
+    return pl.DataFrame({name: columns[name] if name in columns else found[name] for name in READINGS})
