@@ -1,7 +1,7 @@
 """From the spool into the live derivation: what has arrived, once, without waiting for the historian."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -61,8 +61,18 @@ class Ingest:
             self._seen[entry.collector] = max(entry.sequence, self._seen.get(entry.collector, -1))
         if not frames:
             return Arrived(empty(SAMPLES), tuple(entries))
-        return Arrived(accept(pl.concat(frames), plant.signals, now).samples, tuple(entries))
+        return Arrived(_accepted(frames, plant, now), tuple(entries))
 
     def settle(self) -> None:
         """All that was taken has had its effect."""
         self._settled = dict(self._seen)
+
+
+def _accepted(frames: Sequence[pl.DataFrame], plant: Plant, now: datetime) -> pl.DataFrame:
+    """What the plant accepts. A batch that fails is left out; the one who stores sets it aside."""
+    try:
+        return accept(pl.concat(frames), plant.signals, now).samples
+    except (Exception, pl.exceptions.PanicException):
+        log.exception("a batch cannot be taken into the live figures")
+        found = [_accepted([frame], plant, now) for frame in frames] if len(frames) > 1 else []
+        return pl.concat([empty(SAMPLES), *found])

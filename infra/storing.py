@@ -27,9 +27,11 @@ log = logging.getLogger(__name__)
 MOST_ROWS = 200_000
 """Samples of one write."""
 MOST_BATCHES = 1_000
+FAILED = (Exception, pl.exceptions.PanicException)
+"""What a batch can set off; a panic inside polars is no Exception."""
 IDLE = 0.2
 """Seconds between two looks when there is nothing to store."""
-BACKOFF = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=30))
+BACKOFF = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=30), give_up=timedelta(minutes=10))
 CONFIGURATION = timedelta(seconds=60)
 """Between tries when only a person can mend it."""
 
@@ -87,11 +89,9 @@ class Storing:
             self._note(str(error), now, error.configuration, timedelta(seconds=error.retry_after))
         except OSError as error:
             self._note(f"the spool or the dead letter: {error}", now)
-        except BaseException as error:  # a panic inside polars is no Exception
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
+        except FAILED as error:
             log.exception("storing failed")
-            self._note(f"{type(error).__name__}: {error}", now)
+            self._note(_said(error), now)
         else:
             if self.trouble is not None:
                 log.info("samples are stored again, after %s", now - self.trouble.since)
@@ -103,7 +103,7 @@ class Storing:
     def once(self, now: datetime) -> int:
         """One write's worth. How many batches left the spool.
 
-        Raises HistorianError, OSError: nothing was let go.
+        Raises HistorianError, OSError, and whatever else kept every batch from being stored: nothing was let go.
         """
         entries = self._next()
         frames: list[tuple[Entry, pl.DataFrame]] = []
@@ -126,12 +126,40 @@ class Storing:
             self._queue.extend(e for e in self._spool.pending() if e.sequence <= settled.get(e.collector, -1))
         taken: list[Entry] = []
         rows = 0
-        while self._queue and rows < MOST_ROWS and len(taken) < MOST_BATCHES:
+        # After a failure never one alone: whether a batch is to blame shows beside another.
+        least = 2 if self.trouble else 1
+        while self._queue and len(taken) < MOST_BATCHES and (rows < MOST_ROWS or len(taken) < least):
             taken.append(self._queue.popleft())
             rows += taken[-1].rows
         return taken
 
     def _store(self, frames: Sequence[tuple[Entry, pl.DataFrame]], now: datetime) -> None:
+        """Set aside a batch that cannot be stored while those beside it can; if none can, it is not the batches."""
+        try:
+            self._write(frames, now)
+        except (HistorianError, OSError):
+            raise
+        except FAILED:
+            if len(frames) == 1:
+                raise
+            log.exception("%d batches cannot be stored together, now one by one", len(frames))
+            self._store_singly(frames, now)
+
+    def _store_singly(self, frames: Sequence[tuple[Entry, pl.DataFrame]], now: datetime) -> None:
+        failed: list[tuple[Entry, pl.DataFrame, BaseException]] = []
+        for entry, frame in frames:
+            try:
+                self._write([(entry, frame)], now)
+            except (HistorianError, OSError):
+                raise
+            except FAILED as error:
+                failed.append((entry, frame, error))
+        if len(failed) == len(frames):
+            raise failed[0][2]
+        for entry, frame, why in failed:
+            self._refuse(entry, frame.with_columns(problem=pl.lit(_said(why))))
+
+    def _write(self, frames: Sequence[tuple[Entry, pl.DataFrame]], now: datetime) -> None:
         accepted = accept(pl.concat([frame for _, frame in frames]), self._plant().signals, now)
         try:
             refused = self._historian.write(accepted.samples)
@@ -139,7 +167,7 @@ class Storing:
             # No historian can store such a frame; the batch beside it is not to blame.
             if len(frames) > 1:
                 for one in frames:
-                    self._store([one], now)
+                    self._write([one], now)
                 return
             refused = accepted.samples.with_columns(problem=pl.lit(str(error)))
         self.stored += accepted.samples.height - refused.height
@@ -170,3 +198,7 @@ class Storing:
         if before is None or before.problem != problem:
             log.error("samples wait in the spool: %s", problem)
         self.trouble = Trouble(before.since if before else now, problem, tries, now + wait)
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
