@@ -191,5 +191,5 @@ def test_orders_get_the_parts_made_for_them(run: Run) -> None:
 
 
 def test_the_ledger_from_stored_samples_is_the_live_one(run: Run) -> None:
-    again = Live(run.plant, run.live._historian, run.live._database, run.window.end)
+    again = Live(run.plant, run.live._history, run.live._database, run.window.end)
     assert again.ledger(run.window, run.window.end).equals(run.ledger)
