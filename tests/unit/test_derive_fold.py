@@ -137,3 +137,12 @@ def test_memory_is_bounded() -> None:
     assert found.intervals.height <= 15
     assert found.increments.height <= 15
     assert len(live._checkpoints) <= 10
+
+
+def test_samples_that_repeat_do_not_pile_up_while_nobody_asks() -> None:
+    store = Store()
+    live = fold(store)
+    for second in range(800):
+        live.accept(batch((second / 60, "a", "state", 1), (second / 60, "a", "good", second // 200)))
+    assert live._work.height < 20
+    assert live.facts(at(60)).increments["quantity"].sum() == 3
