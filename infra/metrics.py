@@ -1,9 +1,12 @@
 """Prometheus metrics of a running plant, on the default registry."""
 
 from datetime import datetime
+from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
+from collectors.gaps import gaps
+from collectors.spool import Waiting
 from dashboards.view import BoardSnapshot
 
 
@@ -23,12 +26,39 @@ class Metrics:
         self._alerts = Gauge(
             "lineside_alerts_active", "Alerts whose condition is still there", registry=registry
         )
+        self._batches = Gauge("lineside_spool_batches", "Batches that wait in the spool", registry=registry)
+        self._bytes = Gauge("lineside_spool_bytes", "What waits in the spool", registry=registry)
+        self._oldest = Gauge(
+            "lineside_spool_oldest_age_seconds",
+            "Since the oldest waiting batch was written",
+            registry=registry,
+        )
+        self._up = Gauge("lineside_historian_up", "1: samples can be stored, 0: they wait", registry=registry)
+        self._gaps = Gauge("lineside_gaps", "Times recorded for which samples are lost", registry=registry)
         self._counted = (0, 0)
 
     @classmethod
     def unregistered(cls) -> "Metrics":
         """On a registry of its own: for a second runtime in one process."""
         return cls(CollectorRegistry())
+
+    def observe_storing(self, waiting: Waiting, up: bool, now: datetime) -> None:
+        """How what is collected gets on its way into the historian."""
+        self._batches.set(waiting.batches)
+        self._bytes.set(waiting.bytes)
+        self._oldest.set((now - waiting.oldest).total_seconds() if waiting.oldest else 0.0)
+        self._up.set(up)
+
+    def count_gaps(self, directory: Path) -> None:
+        """Count what is recorded below that spool folder whenever somebody asks for the metrics."""
+
+        def count() -> float:
+            try:
+                return len(gaps(directory))
+            except OSError:
+                return float("nan")
+
+        self._gaps.set_function(count)
 
     def observe(self, snapshot: BoardSnapshot, stored: int, rejected: int) -> None:
         """Take the figures of a tick; `stored` and `rejected` are totals since start."""

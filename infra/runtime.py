@@ -17,6 +17,7 @@ from alerting.channels import discover
 from alerting.dispatch import Dispatcher
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
+from alerting.rules import MachineStatus
 from analytics.forecast import RESOLUTION
 from analytics.forecast import edges as forecast_edges
 from collectors.spool import Spool
@@ -40,6 +41,7 @@ from infra.shifts import period, running, shift_view
 from infra.statuses import machine_statuses
 from infra.stores import open_database, open_historian
 from infra.storing import Storing
+from infra.storingalert import storing_status, with_storing
 from pipelines.accept import accept
 from pipelines.ports import HistorianError
 from plant.frames import BAD, LEDGER, Window, empty
@@ -78,9 +80,12 @@ class Runtime:
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
-        self._engine = Engine(self.plant, self.alerts, base_url)
+        self._engine = Engine(with_storing(self.plant), self.alerts, base_url)
         limits = self.plant.spool
         self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
+        self.metrics.count_gaps(folder.spool)
+        self._full_since: datetime | None = None
+        """Since when the spool's alarm is on."""
         self._ingest = Ingest(self._spool)
         dead = DeadLetter(folder.dead, folder.spool)
         self._storing = Storing(
@@ -156,7 +161,7 @@ class Runtime:
         plant = with_secrets(plant)
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
-            self.plant = self._engine.plant = plant
+            self.plant, self._engine.plant = plant, with_storing(plant)
         self.tick(datetime.now(UTC))
 
     def note_problem(self, part: str, problem: str | None) -> None:
@@ -183,11 +188,9 @@ class Runtime:
         for part in ("pipeline", "late samples", "plant file", "collectors"):
             problem = self._problems.get(part)
             found[part] = (problem is None, problem or "working")
-        waiting = self._spool.waiting_by_collector().values()
-        now = datetime.now(UTC)
-        alarms = [alarm for one in waiting if (alarm := self._spool.alarm(one, now))]
-        batches, samples = sum(one.batches for one in waiting), sum(one.rows for one in waiting)
-        found["spool"] = (not alarms, "; ".join(alarms) or f"{batches} batches wait, {samples} samples")
+        alarms, waiting = self._alarms(datetime.now(UTC)), self._spool.waiting()
+        what = f"{waiting.batches} batches wait, {waiting.rows} samples"
+        found["spool"] = (not alarms, "; ".join(alarms) or what)
         if self._live.problem:
             found["history"] = (False, f"figures lack what was stored before: {self._live.problem}")
         parts = {part: {"ok": ok, "detail": detail} for part, (ok, detail) in found.items()}
@@ -201,6 +204,19 @@ class Runtime:
         since = trouble.since.astimezone(self.plant.site.zone)
         wait = max(0.0, (trouble.next_try - datetime.now(UTC)).total_seconds())
         return False, f"nothing is stored since {since:%H:%M:%S}, next try in {wait:.0f} s: {trouble.problem}"
+
+    def _alarms(self, now: datetime) -> list[str]:
+        waiting = self._spool.waiting_by_collector().values()
+        return [alarm for one in waiting if (alarm := self._spool.alarm(one, now))]
+
+    def _storing_status(self, now: datetime) -> list[MachineStatus]:
+        """Nothing until it was tried once: an alert from before the start is neither ended nor raised again."""
+        trouble = self._storing.trouble
+        self._full_since = (self._full_since or now) if self._alarms(now) else None
+        self.metrics.observe_storing(self._spool.waiting(), trouble is None, now)
+        if not self._storing.tried:
+            return []
+        return [storing_status(trouble.since if trouble else None, self._full_since, now)]
 
     def tick(self, now: datetime) -> None:
         """Alerts and snapshot as of now."""
@@ -223,7 +239,8 @@ class Runtime:
             book = OrderBook(
                 plant, jobs, pl.concat([begun, rows.filter(pl.col("start") >= (closed or start))]), now
             )
-            self._engine.tick(machine_statuses(rows, self._heard, now), book.contexts(), now)
+            statuses = [*machine_statuses(rows, self._heard, now), *self._storing_status(now)]
+            self._engine.tick(statuses, book.contexts(), now)
             active = [alert_view(alert) for alert in self.alerts.active()]
             shown = rows.filter(pl.col("start") >= span.start)
             self._orders = book.views

@@ -71,6 +71,8 @@ class Storing:
         self.stored = 0
         self.refused = 0
         self.trouble: Trouble | None = None
+        self.tried = False
+        """Whether `trouble` says anything yet."""
 
     def run(self, stop: threading.Event) -> None:
         """Store until told to stop."""
@@ -83,6 +85,12 @@ class Storing:
 
     def attempt(self, now: datetime) -> int:
         """`once`; what goes wrong is noted as `trouble` and not raised. How many batches left the spool."""
+        try:
+            return self._attempt(now)
+        finally:
+            self.tried = True
+
+    def _attempt(self, now: datetime) -> int:
         try:
             taken = self.once(now)
         except HistorianError as error:

@@ -15,6 +15,7 @@ from infra.folder import DataFolder
 from infra.influxdb.server import InfluxServer, running
 from infra.metrics import Metrics
 from infra.runtime import Runtime
+from infra.storingalert import STORING
 from plant.frames import GOOD, SAMPLES, Window
 from plant.model import Equipment, EquipmentLevel, HistorianConfig, Plant, Role, Signal, Site, StateMapping
 from plant.states import MachineState
@@ -80,9 +81,14 @@ def shown(runtime: Runtime) -> str:
     return str(runtime.snapshot()["machines"][0]["state"])
 
 
+def alerts(runtime: Runtime) -> list[str]:
+    return [a["id"] for a in runtime.snapshot()["alerts"] if a["equipment"] == STORING]
+
+
 def test_the_board_goes_on_while_influxdb_is_away_and_nothing_is_missing_afterwards(
-    tmp_path: Path, influx: InfluxServer
+    tmp_path: Path, influx: InfluxServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("infra.storingalert.LONGER_THAN", timedelta(seconds=1))
     influx.start()
     influx.empty()
     plant = plant_on(influx)
@@ -106,6 +112,9 @@ def test_the_board_goes_on_while_influxdb_is_away_and_nothing_is_missing_afterwa
         assert until(lambda: shown(runtime) == "running") < 5
         assert press.spool.pending()
 
+        until(lambda: len(alerts(runtime)) == 1)
+        told = alerts(runtime)
+
         # Started anew, it begins with what waits.
         runtime.stop()
         runtime = Runtime(plant, folder, "", Metrics.unregistered())
@@ -115,8 +124,12 @@ def test_the_board_goes_on_while_influxdb_is_away_and_nothing_is_missing_afterwa
         press.say("0", 4)
         assert until(lambda: shown(runtime) == "down") < 5
 
+        until(lambda: "nothing is stored since" in str(runtime.health()["historian"]))
+        assert alerts(runtime) == told, "the same alert, not another one"
+
         influx.start()
         until(lambda: bool(runtime.health()["ok"]) and not press.spool.pending())
+        until(lambda: not alerts(runtime))
         now = datetime.now(UTC)
         window = Window(now - timedelta(hours=1), now)
         stored = runtime.historian.read(window)
