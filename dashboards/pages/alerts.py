@@ -59,8 +59,10 @@ def _card(backend: Backend, alert: AlertView, query: Query) -> Component:
             href=parts.link(PATH, query, alert=None if opened else alert["id"]),
             className="button small",
         ),
-        dcc.Link("Losses", href=f"/losses?machine={alert['equipment']}", className="button small"),
     ]
+    if alert["equipment"] in backend.plant.equipment:
+        href = f"/losses?machine={alert['equipment']}"
+        actions.append(dcc.Link("Losses", href=href, className="button small"))
     if alert["state"] == "unacknowledged":
         actions.insert(
             0,
