@@ -221,3 +221,21 @@ def test_only_what_is_new_is_derived() -> None:
     )
     assert at(60 * 80) <= asked[-1]["a"] <= at(60 * 101)
     assert now - asked[-1]["b"] <= timedelta(minutes=15)
+
+
+def test_a_stop_that_outgrows_a_micro_stop_and_one_that_is_coded_later_change_their_older_rows() -> None:
+    store = Store()
+    fold = Fold(PLANT, store.read, START)
+    running = RunningLedger(PLANT, fold)
+    none, runs = empty(RECODES), empty(ORDER_RUNS)
+    rows = none
+    for second in range(0, 270, 30):
+        fold.accept(frame([(second, "b", "st", 1 if second < 30 else 3, None, 0)], second))
+        rows = running.rows(Window(START, at(second + 20)), runs, none, [at(s) for s in range(0, second, 30)])
+    stopped = pl.col("equipment") == "b", pl.col("state") == "down"
+    assert rows.filter(*stopped)["category"].unique().to_list() == ["unplanned_downtime"]
+    entry = [("b", at(60), None, "clean", "ada", at(900))]
+    said = pl.DataFrame(entry, schema=dict(RECODES), orient="row")
+    rows = running.rows(Window(START, at(280)), runs, said, [at(s) for s in range(0, 240, 30)])
+    coded = rows.filter(*stopped, pl.col("start") >= at(60))
+    assert coded["category"].unique().to_list() == ["planned_downtime"]
