@@ -12,7 +12,7 @@ import orjson
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -274,4 +274,4 @@ def _operations(api: APIRouter, backend: Backend, broadcast: Broadcast) -> None:
     @api.get("/metrics", tags=["operations"])
     def metrics() -> Response:
         """Prometheus text format."""
-        return Response(generate_latest(REGISTRY) + generate_latest(own), media_type=CONTENT_TYPE_LATEST)
+        return Response(backend.metrics() + generate_latest(own), media_type=CONTENT_TYPE_LATEST)

@@ -72,3 +72,6 @@ class Backend(Protocol):
 
     def health(self) -> Mapping[str, object]:
         """ok, and per part (historian, records, collectors, pipeline): ok, detail."""
+
+    def metrics(self) -> bytes:
+        """Of the process that derives, in Prometheus text format."""

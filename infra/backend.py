@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import polars as pl
+from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
 from dashboards.ports import Refused, Unavailable
@@ -144,6 +145,9 @@ class PlantBackend:
 
     def health(self) -> Mapping[str, object]:
         return self._runtime.health()
+
+    def metrics(self) -> bytes:
+        return generate_latest()
 
     def _dispatch(self, order: str, action: OrderAction, user: str) -> None:
         try:

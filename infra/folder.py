@@ -28,6 +28,8 @@ class DataFolder:
     logs = property(lambda self: self.root / "logs")
     records = property(lambda self: self.root / "records.sqlite")
     collectors = property(lambda self: self.root / "collectors.json")
+    derive = property(lambda self: self.root / "derive.json")
+    """Where the process that derives answers; readable by its user only."""
     restoring = property(lambda self: self.root / "restoring")
     """There while a restore is under way or was interrupted."""
 
@@ -40,14 +42,19 @@ class DataFolder:
         finally:
             self._release()
 
+    def beside(self) -> "DataFolder":
+        """The folder for a process that works beside the one that holds the lock. Raises FolderError."""
+        self._make()
+        self._refuse_half_restored()
+        return self
+
     def __enter__(self) -> "DataFolder":
         self._take()
-        if self.restoring.exists():
+        try:
+            self._refuse_half_restored()
+        except FolderError:
             self._release()
-            raise FolderError(
-                f"A restore into {self.root} was interrupted: repeat it with the same `lineside restore`, or choose "
-                "another folder with --data FOLDER."
-            )
+            raise
         return self
 
     def __exit__(
@@ -55,15 +62,26 @@ class DataFolder:
     ) -> None:
         self._release()
 
-    def _take(self) -> None:
+    def _refuse_half_restored(self) -> None:
+        if self.restoring.exists():
+            raise FolderError(
+                f"A restore into {self.root} was interrupted: repeat it with the same `lineside restore`, or choose "
+                "another folder with --data FOLDER."
+            )
+
+    def _make(self) -> None:
         try:
             for folder in (self.root, self.historian, self.spool, self.dead, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            (self.root / "lock").touch()
         except OSError as error:
             raise FolderError(
                 f"Cannot write to the data folder {self.root} ({error.strerror}): give another one with --data FOLDER."
             ) from error
+
+    def _take(self) -> None:
+        self._make()
+        self._lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -7,14 +7,12 @@ messages, the scheduler has its own, and the web server asks from its workers. `
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
 
-from alerting.channels import discover
-from alerting.dispatch import Dispatcher
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
 from alerting.rules import MachineStatus
@@ -26,6 +24,7 @@ from dashboards.snapshot import STRIP, Inputs, build
 from dashboards.view import BoardSnapshot, OrderView
 from infra.alertviews import alert_view
 from infra.deadletter import DeadLetter
+from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.historians.waiting import WithWaiting
 from infra.ingest import Ingest
@@ -92,11 +91,9 @@ class Runtime:
             self._spool, self.historian, dead, lambda: self.plant, lambda: self._ingest.settled
         )
         self._history = WithWaiting(self.historian, self._spool, self._accepted)
-        self._dispatcher = Dispatcher(
-            self.alerts,
-            {c.id: discover()[c.kind].create(c) for c in self.plant.channels.values()},
-            lambda: datetime.now(UTC),
-        )
+        self._delivery = Delivery(self.alerts)
+        self._delivers = False
+        self._replaced: Callable[[], None] = lambda: None
         self._lock = threading.RLock()
         self._live = Live(self.plant, self._history, self.database, datetime.now(UTC))
         self._heard = self._last_heard()
@@ -110,15 +107,18 @@ class Runtime:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Catch up, make the first snapshot and start the threads."""
+    def start(self, *, deliver: bool = True) -> None:
+        """Catch up, make the first snapshot and start the threads. `deliver`: messages are sent from here, too."""
         now = datetime.now(UTC)
         self.catch_up(now)
         until = time.monotonic() + CATCH_UP
         while self.drain().batches and time.monotonic() < until:
             pass
         self.tick(datetime.now(UTC))
-        for name, target in (("tick", self._loop), ("store", self._store), ("deliver", self._deliver)):
+        self._delivers = deliver
+        if deliver:
+            self._delivery.use(self.plant)
+        for name, target in (("tick", self._loop), ("store", self._store)):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -127,6 +127,7 @@ class Runtime:
         """End the threads and let go of the stores."""
         self._stop.set()
         self.broadcast.close()
+        self._delivery.stop()
         for thread in self._threads:
             thread.join(timeout=5)
         self.historian.close()
@@ -157,12 +158,19 @@ class Runtime:
         self.tick(now)
 
     def replace_plant(self, plant: Plant) -> None:
-        """Go on with another plant file: recent time is derived again with it. Channels stay as they were at start."""
+        """Go on with another plant file: recent time is derived again with it."""
         plant = with_secrets(plant)
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
             self.plant, self._engine.plant = plant, with_storing(plant)
+        if self._delivers:
+            self._delivery.use(plant)
+        self._replaced()
         self.tick(datetime.now(UTC))
+
+    def on_replaced(self, call: Callable[[], None]) -> None:
+        """Have `call` called whenever another plant file is in use."""
+        self._replaced = call
 
     def note_problem(self, part: str, problem: str | None) -> None:
         """Have `health` say that something outside the runtime does not work; None: it does again."""
@@ -370,9 +378,6 @@ class Runtime:
 
     def _store(self) -> None:
         self._storing.run(self._stop)
-
-    def _deliver(self) -> None:
-        self._dispatcher.run(self._stop)
 
     def _accepted(self, batch: pl.DataFrame) -> pl.DataFrame:
         return accept(batch, self.plant.signals, datetime.now(UTC)).samples

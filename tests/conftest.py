@@ -290,6 +290,9 @@ class MemoryBackend:
     def health(self) -> Mapping[str, object]:
         return {"ok": True, "parts": {"historian": {"ok": True, "detail": "in memory"}}}
 
+    def metrics(self) -> bytes:
+        return b"python_info 1.0\n"
+
     def snapshot(self) -> BoardSnapshot:
         now = self.now()
         shift = self.shifts(Window(now, now + timedelta(microseconds=1)))[0]

@@ -38,11 +38,22 @@ def check(plant: PlantPath, json: Json = False) -> None:
 
 
 @app.command()
-def up(plant: PlantPath, data: Data = Path("var/plant"), port: Port = 8050, host: Host = "127.0.0.1") -> None:
+def up(
+    plant: PlantPath,
+    data: Data = Path("var/plant"),
+    port: Port = 8050,
+    host: Host = "127.0.0.1",
+    part: Annotated[
+        str | None,
+        typer.Option(help="Only one of collect, derive, serve, alert: each a process of its own."),
+    ] = None,
+) -> None:
     """Run a plant: collect, derive, watch and serve the board."""
-    from infra.cli.up import run
+    from infra.cli.up import Part, run
 
-    raise typer.Exit(run(plant, data, host, port))
+    if part is not None and part not in [*Part]:
+        raise typer.BadParameter(f"there is no part {part!r}: choose one of {', '.join(Part)}")
+    raise typer.Exit(run(plant, data, host, port, Part(part) if part else None))
 
 
 @app.command()

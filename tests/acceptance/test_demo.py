@@ -83,6 +83,7 @@ class Demo:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running = Demo(tmp_path_factory.mktemp("demo") / "data")
     try:
+        wait_for("the board", running.board)
         yield running
     finally:
         if running.process.poll() is None:
