@@ -24,6 +24,8 @@ from plant.model import Plant, Source
 log = logging.getLogger(__name__)
 
 STATUS_EVERY = 1.0
+STOP_WITHIN = 4.0
+"""Seconds the collectors have to let go of their sources."""
 LOOK_EVERY = 5.0
 """Seconds between two looks at what waits in the spool."""
 
@@ -58,9 +60,14 @@ async def run_collectors(plant: Plant, spool: Spool, status_file: Path) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, hung = await asyncio.wait(tasks, timeout=STOP_WITHIN)
         await emit.close()
         await asyncio.to_thread(write_status)
+        if hung and stop.is_set():
+            # A client library that waits for a server which has gone would keep the process for ever.
+            log.error("%s did not end in time", ", ".join(sorted(task.get_name() for task in hung)))
+            logging.shutdown()
+            os._exit(1)
 
 
 def status_of(

@@ -275,6 +275,8 @@ def _web(
         ready()
 
     threading.Thread(target=announce, daemon=True).start()
+    # uvicorn raises the signal that stopped it once more when it has ended, which would end us before we clean up.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         server.run()
     finally:

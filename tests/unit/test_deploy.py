@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "infra" / "deploy"
 SYSTEMD = DEPLOY / "systemd"
 UNITS = sorted(path.name for path in SYSTEMD.glob("*.service"))
+PARTS = ("alert", "collect", "derive", "serve")
 PROGRAM = "/opt/lineside/.venv/bin/lineside"
 ANALYZE = shutil.which("systemd-analyze")
 MOST_EXPOSED = 2.0
@@ -61,9 +62,12 @@ def variables(text: str) -> set[str]:
     return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
 
 
-def test_there_is_a_unit_for_the_plant() -> None:
-    assert UNITS == ["lineside.service"]
-    assert unit("lineside.service")["Install"]["WantedBy"] == ["multi-user.target"]
+def test_there_is_a_unit_for_all_and_one_for_each_part() -> None:
+    assert sorted(["lineside.service", *(f"lineside-{part}.service" for part in PARTS)]) == UNITS
+    target = unit("lineside.target")
+    assert sorted(target["Unit"]["Wants"][0].split()) == sorted(set(UNITS) - {"lineside.service"})
+    conflicts = unit("lineside.service")["Unit"]["Conflicts"][0].split()
+    assert sorted(conflicts) == sorted({"lineside.target", *UNITS} - {"lineside.service"})
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -73,6 +77,8 @@ def test_a_unit_runs_a_command_that_exists(name: str) -> None:
     parsed = parse(arguments)
     assert parsed["plant"] == Path("/etc/lineside/plant.toml")
     assert parsed["data"] == Path("/var/lib/lineside")
+    part = name.removeprefix("lineside").removesuffix(".service").removeprefix("-")
+    assert (arguments[-2:] == ["--part", part]) == bool(part)
 
 
 @pytest.mark.parametrize("name", UNITS)
@@ -91,6 +97,12 @@ def test_a_unit_can_harm_nothing_and_never_gives_up(name: str) -> None:
     assert "u lineside " in (SYSTEMD / "lineside.sysusers").read_text()
 
 
+def test_the_units_differ_in_what_they_run_alone() -> None:
+    own = {"ExecStart", "MemoryMax"}
+    alike = [{k: v for k, v in unit(name)["Service"].items() if k not in own} for name in UNITS]
+    assert all(service == alike[0] for service in alike)
+
+
 if ANALYZE:
 
     def analyze(*arguments: str, units: Path) -> "subprocess.CompletedProcess[str]":
@@ -104,7 +116,7 @@ if ANALYZE:
     def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """The units with a program that is there on this machine."""
         folder = tmp_path_factory.mktemp("units")
-        for path in SYSTEMD.glob("*.service"):
+        for path in [*SYSTEMD.glob("*.service"), *SYSTEMD.glob("*.target")]:
             (folder / path.name).write_text(path.read_text().replace(PROGRAM, sys.executable))
         return folder
 
@@ -261,7 +273,7 @@ def test_the_page_shows_what_is_there() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text()
     for name in re.findall(r"infra/deploy/[\w./-]*\w", page):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"`(lineside\.\w+)`", page):
+    for name in re.findall(r"`(lineside-\w+|lineside\.\w+)`", page):
         assert list(SYSTEMD.glob(f"{name}*")), name
     for name, rest in re.findall(r"^docker compose run --rm (\w+)(.*)$", page, re.MULTILINE):
         parse(rest.split() or SERVICES[name]["command"])
