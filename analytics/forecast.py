@@ -5,8 +5,10 @@ already done neither slow nor speed them;
 finish times run on planned time only.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import polars as pl
 
@@ -168,43 +170,73 @@ def forecast_order(
     return OrderForecast(rate, present, ideal, slack, expected)
 
 
-def forecast_shift(ledger: pl.DataFrame, plant: Plant, now: datetime, equipment: str) -> ShiftForecast | None:
-    """Output, target and forecast of the shift a machine is in; None outside shifts.
+def forecast_shifts(
+    ledger: pl.DataFrame, plant: Plant, now: datetime, equipment: Iterable[str]
+) -> dict[str, ShiftForecast]:
+    """Output, target and forecast of the shift each machine is in, by machine; one outside its shifts is absent.
 
-    `ledger`: the machine's rows from the shift's start to now, see `present_rate`. Planned time without an
+    `ledger`: the machines' rows from the shift's start to now, see `present_rate`. Planned time without an
     order is rated with the material before it, or else the one after.
     """
-    found = shift_at(plant, equipment, now)
-    if found is None:
-        return None
-    shift, start, end = found
-    rows = ledger.filter(
-        pl.col("equipment") == equipment, pl.col("start") >= start, pl.col("start") < now
-    ).sort("start")
-    busy = rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]))
     cycles = ideal_cycles(plant).select("equipment", "material", "cycle", since="start").sort("since")
-    rated = (
-        busy.with_columns(pl.col("material").forward_fill().backward_fill())
-        .join_asof(
-            cycles, left_on="start", right_on="since", by=["equipment", "material"], check_sortedness=False
+    found: dict[str, ShiftForecast] = {}
+    calendar = _calendar_of(plant)
+    # Machines of one calendar are in the same shift.
+    for _, group in groupby(sorted(equipment, key=calendar), key=calendar):
+        machines = list(group)
+        current = shift_at(plant, machines[0], now)
+        if current is None:
+            continue
+        left = planned_between(plant, machines[0], now, current[2])
+        made = _made(ledger, cycles, machines, current[1], now)
+        for machine in machines:
+            good, expected, cycle, rate = made.get(machine, (0, None, None, None))
+            target = (
+                None
+                if expected is None or cycle is None
+                else expected + left / timedelta(microseconds=1) / cycle
+            )
+            found[machine] = ShiftForecast(
+                *current,
+                good=good,
+                target=None if target is None else int(target),
+                expected=None if expected is None else int(expected),
+                forecast=None if rate is None else good + int(rate * (left / _SECOND)),
+            )
+    return found
+
+
+def _calendar_of(plant: Plant) -> Callable[[str], str]:
+    return lambda machine: plant.equipment[machine].calendar or ""
+
+
+def _made(
+    ledger: pl.DataFrame, cycles: pl.DataFrame, machines: Sequence[str], start: datetime, now: datetime
+) -> dict[str, tuple[int, float | None, int | None, float | None]]:
+    """By machine with rows in the span: good parts, parts at the ideal cycle, the cycle last used (microseconds), and the
+    present rate (parts per second)."""
+    rows = ledger.filter(
+        pl.col("equipment").is_in(machines), pl.col("start") >= start, pl.col("start") < now
+    ).sort("equipment", "start")
+    busy = rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]))
+    rated = busy.with_columns(pl.col("material").forward_fill().backward_fill().over("equipment")).join_asof(
+        cycles, left_on="start", right_on="since", by=["equipment", "material"], check_sortedness=False
+    )
+    known = rated.drop_nulls("cycle").group_by("equipment", maintain_order=True)
+    ideal = known.agg(expected=(pl.col("duration") / pl.col("cycle")).sum(), cycle=pl.col("cycle").last())
+    by_machine = pl.col("duration").cum_sum(reverse=True).over("equipment") - pl.col("duration")
+    recent = (
+        rows.filter(pl.col("category").is_in(_RATED))
+        .filter(by_machine < RATE_OVER // timedelta(microseconds=1))
+        .group_by("equipment")
+        .agg(pl.col("good").sum(), pl.col("duration").sum())
+        .select(
+            "equipment", rate=pl.when(pl.col("duration") > 0).then(pl.col("good") * 1e6 / pl.col("duration"))
         )
-        .select(parts=pl.col("duration") / pl.col("cycle"), cycle="cycle")
     )
-    good = int(rows["good"].sum())
-    left = planned_between(plant, equipment, now, end)
-    current = rated["cycle"].drop_nulls()
-    expected = rated["parts"].sum() if len(current) else None
-    target = None if expected is None else expected + left / timedelta(microseconds=1) / current[-1]
-    rate = present_rate(rows, equipment)
-    return ShiftForecast(
-        shift=shift,
-        start=start,
-        end=end,
-        good=good,
-        target=None if target is None else int(target),
-        expected=None if expected is None else int(expected),
-        forecast=None if rate is None else good + int(rate * (left / _SECOND)),
-    )
+    good = rows.group_by("equipment").agg(pl.col("good").sum())
+    joined = good.join(ideal, on="equipment", how="left").join(recent, on="equipment", how="left")
+    return {machine: tuple(figures) for machine, *figures in joined.iter_rows()}
 
 
 def shift_at(plant: Plant, equipment: str, now: datetime) -> tuple[str | None, datetime, datetime] | None:

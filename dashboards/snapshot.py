@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from analytics.forecast import ShiftForecast, forecast_shift
+from analytics.forecast import ShiftForecast, forecast_shifts
 from analytics.losses import pareto
 from analytics.summary import summarise
 from dashboards.view import (
@@ -59,11 +59,7 @@ class Inputs:
 def build(inputs: Inputs) -> BoardSnapshot:
     """The snapshot. A figure that cannot be computed is None."""
     plant, period = inputs.plant, inputs.period
-    paces = {
-        m.id: pace
-        for m in plant.machines()
-        if (pace := forecast_shift(period, plant, inputs.now, m.id)) is not None
-    }
+    paces = forecast_shifts(period, plant, inputs.now, [m.id for m in plant.machines()])
     machines = _machines(inputs, paces)
     tiles = {tile["id"]: tile for tile in machines}
     lines = _lines(inputs, tiles)

@@ -272,16 +272,15 @@ def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
 
 
 def test_the_shift_has_a_target_and_a_forecast() -> None:
-    found = forecast.forecast_shift(
-        ledger(edges=forecast.edges(Window(at(0), at(60)))), plant(), at(60), "filler"
-    )
-    assert found is not None
+    rows = ledger(edges=forecast.edges(Window(at(0), at(60))))
+    both = forecast.forecast_shifts(rows, plant(), at(60), ["filler", "mixer"])
+    found = both["filler"]
     assert (found.shift, found.start, found.end, found.good) == ("early", at(0), at(480), 60)
     assert (found.target, found.expected) == (900, 120)
     assert found.forecast == 60 + 390 * 2
-    mixer = forecast.forecast_shift(ledger(), plant(), at(60), "mixer")
-    assert mixer is not None and (mixer.target, mixer.expected) == (None, None)
-    assert forecast.forecast_shift(ledger(), plant(), at(481), "filler") is None
+    assert (both["mixer"].target, both["mixer"].expected) == (None, None)
+    assert forecast.forecast_shifts(rows, plant(), at(60), ["mixer"]) == {"mixer": both["mixer"]}
+    assert forecast.forecast_shifts(ledger(), plant(), at(481), ["filler"]) == {}
     assert forecast.shift_at(plant(None), "filler", datetime(2026, 10, 25, 12, tzinfo=UTC)) == (
         None,
         datetime(2026, 10, 24, 22, tzinfo=UTC),
