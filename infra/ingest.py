@@ -1,7 +1,8 @@
 """From the spool into the live derivation: what has arrived, once, without waiting for the historian."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,6 +26,8 @@ class Arrived:
     samples: pl.DataFrame
     """`plant.frames.SAMPLES` the plant accepts."""
     entries: tuple[Entry, ...]
+    more: bool = False
+    """Whether others wait behind them."""
 
 
 class Ingest:
@@ -44,11 +47,13 @@ class Ingest:
         return self._settled
 
     def take(self, plant: Plant, now: datetime) -> Arrived:
-        """The next batches, about MOST_ROWS samples. What the plant refuses is left to the one who stores."""
+        """The next batches, about MOST_ROWS samples, of every collector in turn: one with a long backlog does not keep
+        the others waiting. What the plant refuses is left to the one who stores."""
         frames: list[pl.DataFrame] = []
         entries: list[Entry] = []
         rows = 0
-        for entry in self._spool.pending(self._seen):
+        waiting = self._spool.pending(self._seen)
+        for entry in _in_turn(waiting):
             if rows >= MOST_ROWS:
                 break
             rows += entry.rows
@@ -61,11 +66,23 @@ class Ingest:
             self._seen[entry.collector] = max(entry.sequence, self._seen.get(entry.collector, -1))
         if not frames:
             return Arrived(empty(SAMPLES), tuple(entries))
-        return Arrived(_accepted(frames, plant, now), tuple(entries))
+        return Arrived(_accepted(frames, plant, now), tuple(entries), len(entries) < len(waiting))
 
     def settle(self) -> None:
         """All that was taken has had its effect."""
         self._settled = dict(self._seen)
+
+
+def _in_turn(waiting: Sequence[Entry]) -> Iterator[Entry]:
+    """One entry of each collector after the other; those of one collector in their order."""
+    queues: dict[str, deque[Entry]] = {}
+    for entry in waiting:
+        queues.setdefault(entry.collector, deque()).append(entry)
+    while queues:
+        for collector in list(queues):
+            yield queues[collector].popleft()
+            if not queues[collector]:
+                del queues[collector]
 
 
 def _accepted(frames: Sequence[pl.DataFrame], plant: Plant, now: datetime) -> pl.DataFrame:

@@ -64,6 +64,8 @@ class Drained(NamedTuple):
     batches: int
     visible: bool
     """A machine changed its state or order, which the board shows at once."""
+    more: bool
+    """Others wait behind what was taken."""
 
 
 class Runtime:
@@ -270,11 +272,13 @@ class Runtime:
 
     def _loop(self) -> None:
         ticked = 0.0
-        while not self._stop.wait(DRAIN_EVERY):
+        more = False
+        while not self._stop.wait(0.0 if more else DRAIN_EVERY):
+            more = False
             try:
                 self._complete()
-                moved = self.drain().visible
-                if moved or time.monotonic() - ticked >= TICK_EVERY:
+                _, moved, more = self.drain()
+                if (moved and not more) or time.monotonic() - ticked >= TICK_EVERY:
                     self.tick(datetime.now(UTC))
                     ticked = time.monotonic()
                 self._problems.pop("pipeline", None)
@@ -302,7 +306,7 @@ class Runtime:
                     e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
                 }
             self._settle(now)
-        return Drained(len(arrived.entries), not samples.is_empty() and self._visible(samples))
+        return Drained(len(arrived.entries), not samples.is_empty() and self._visible(samples), arrived.more)
 
     def _settle(self, now: datetime) -> None:
         """Store what is different now about closed time. Until that is done nothing more leaves the spool."""

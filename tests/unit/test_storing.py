@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from collectors.spool import Spool
+from infra import ingest
 from infra.deadletter import DeadLetter
 from infra.historians.memory import MemoryHistorian
 from infra.ingest import Ingest
@@ -250,3 +251,20 @@ def test_trouble_ends_when_the_store_answers_though_nothing_waits(line: Line) ->
     line.spool.remove(line.spool.pending()[0])
     line.storing.attempt(AT)
     assert line.storing.trouble is None
+
+
+def test_a_long_backlog_of_one_collector_does_not_keep_another_waiting(
+    line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_ROWS", 4)
+    for value in range(10):
+        line.collect(value)
+    line.spool.close()
+    other = Spool(tmp_path / "spool", "other")
+    late = [(AT + timedelta(hours=1), "m", "v1", 77.0, None, GOOD, AT)]
+    other.append(pl.DataFrame(late, schema=dict(SAMPLES), orient="row"))
+    first = line.ingest.take(PLANT, AT)
+    assert first.samples["value"].to_list() == [0, 77, 1, 2] and first.more
+    rest = [line.take(), line.take()]
+    assert rest == [[3, 4, 5, 6], [7, 8, 9]]
+    assert line.ingest.take(PLANT, AT).entries == ()
