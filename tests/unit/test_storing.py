@@ -261,7 +261,7 @@ def test_a_long_backlog_of_one_collector_does_not_keep_another_waiting(
         line.collect(value)
     line.spool.close()
     other = Spool(tmp_path / "spool", "other")
-    late = [(AT + timedelta(hours=1), "m", "v1", 77.0, None, GOOD, AT)]
+    late = [(AT + timedelta(minutes=1), "m", "v1", 77.0, None, GOOD, AT)]
     other.append(pl.DataFrame(late, schema=dict(SAMPLES), orient="row"))
     first = line.ingest.take(PLANT, AT)
     assert first.samples["value"].to_list() == [0, 77, 1, 2] and first.more
