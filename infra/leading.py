@@ -1,14 +1,17 @@
 """One leader per records database: of several processes that could do a job one does it, the others stand by."""
 
+import fcntl
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,17 +33,32 @@ LOOK = 1.0
 def leading(database: Database, job: str, folder: DataFolder, waits: Callable[[str], None]) -> Iterator[None]:
     """Wait until this process leads the job ("derive", "alert"), and lead it.
 
-    The same data folder on the same machine is the same holder, so a restart goes on at once. `waits` is told once who
-    leads instead. A leader that loses its lease, because it slept or lost the database, is ended by SIGTERM:
-    another one may have taken over.
+    On one data folder a file lock keeps a second process out; between folders the lease does, whose holder is the
+    folder, so that a restart goes on at once. `waits` is told once who leads instead. A leader that finds another one
+    in its place, because it slept or lost the database for too long, is ended by SIGTERM; until it can ask it goes on.
     """
-    lease = Lease(database, job, f"{socket.gethostname()}:{folder.root}", LENGTH)
     told = False
-    while lease.hold() is None:
+
+    def wait(leader: str) -> None:
+        nonlocal told
         if not told:
-            waits(lease.holder() or "another process")
+            waits(leader)
             told = True
         time.sleep(LOOK)
+
+    with (folder.root / f"lock.{job}").open("w") as lock:
+        while not _locked(lock):
+            wait(f"another process on {folder.root}")
+        lease = Lease(database, job, f"{socket.gethostname()}:{folder.root}:{_id(folder)}", LENGTH)
+        while lease.hold() is None:
+            wait(lease.holder() or "another process")
+        with _kept(lease, job):
+            yield
+
+
+@contextmanager
+def _kept(lease: Lease, job: str) -> Iterator[None]:
+    """Show signs of life; let the next one lead at once at the end."""
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(lease, job, ended), name=f"lead {job}", daemon=True)
     keeper.start()
@@ -53,6 +71,22 @@ def leading(database: Database, job: str, folder: DataFolder, waits: Callable[[s
             lease.release()
         except (SQLAlchemyError, RecordsError) as error:
             log.warning("the lease of %s ends by itself in %s: %s", job, LENGTH, error)
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _id(folder: DataFolder) -> str:
+    """What tells this data folder from one of the same path on a machine of the same name."""
+    path = folder.root / "id"
+    with suppress(FileExistsError), path.open("x") as file:
+        file.write(secrets.token_hex(4))
+    return path.read_text()
 
 
 def _keep(lease: Lease, job: str, ended: threading.Event) -> None:

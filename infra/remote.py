@@ -37,6 +37,8 @@ LOOK = 0.05
 """Seconds between two looks for one."""
 AGAIN = 1.0
 """Seconds between two tries to reach the process that derives."""
+CONNECT = 5.0
+"""Seconds the other side has to answer a connect."""
 TIMEOUT = 60.0
 """Seconds an answer may take."""
 AWAY = "The process that derives this plant's figures cannot be reached; it is tried again. Is it running?"
@@ -251,10 +253,12 @@ class RemoteBackend:
 def _connected(address_file: Path) -> Connection:
     address = json.loads(address_file.read_text())
     key = bytes.fromhex(address["key"])
-    found = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=5)
+    found = socket.create_connection(("127.0.0.1", int(address["port"])), timeout=CONNECT)
     found.settimeout(None)
     connection = Connection(found.detach())
     try:
+        if not connection.poll(CONNECT):
+            raise TimeoutError("it listens and says nothing: somebody else has taken the port")
         answer_challenge(connection, key)
         deliver_challenge(connection, key)
     except BaseException:

@@ -1,5 +1,6 @@
 """A plant run in parts: each a process of its own, on one data folder; and a second machine that stands by."""
 
+import fcntl
 import json
 import os
 import signal
@@ -149,6 +150,30 @@ def test_an_unknown_part_is_an_error_that_names_the_known(tmp_path: Path) -> Non
     parts = Parts(tmp_path)
     assert parts.start("sell").wait(30) == 2
     assert "collect, derive, serve, alert" in parts.said("sell")
+
+
+def test_a_second_sender_on_the_folder_stands_by_until_the_first_is_killed(parts: Parts) -> None:
+    first = parts.start("alert")
+    until(
+        lambda: (parts.data / "lock.alert").exists() and "sends" in parts.said("alert"), "the first to lead"
+    )
+    time.sleep(2)
+    parts.running["first"] = parts.running.pop("alert")
+    parts.start("alert")
+    until(lambda: "stands by" in parts.said("alert"), "the second to stand by")
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    until(lambda: free(parts.data / "lock.alert") is False, "the second to lead")
+    assert parts.running["alert"].poll() is None
+
+
+def free(path: Path) -> bool:
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 @pytest.mark.server
