@@ -100,8 +100,8 @@ class BackendServer:
                 answer_challenge(connection, self._key)
                 while True:
                     connection.send(self._answer(*connection.recv()))
-            except (EOFError, OSError, AuthenticationError):
-                return
+            except (EOFError, OSError, AuthenticationError, TypeError):
+                return  # TypeError: closed by `close` while waiting
             finally:
                 self.connections.discard(connection)
 
