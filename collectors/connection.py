@@ -31,14 +31,6 @@ def up(status: SourceStatus, detail: str) -> None:
     status.connected, status.detail = True, detail
 
 
-def count(status: SourceStatus, samples: pl.DataFrame) -> None:
-    """Samples that are on disk now."""
-    newest = samples["time"].max()
-    status.samples += samples.height
-    if isinstance(newest, datetime) and (status.last_sample is None or newest > status.last_sample):
-        status.last_sample = newest
-
-
 async def keep_connected(
     status: SourceStatus,
     session: Callable[[], Awaitable[None]],

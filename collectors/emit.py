@@ -2,11 +2,17 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import polars as pl
 
+from collectors.connection import utc_now
+from collectors.gaps import Gap, record
+from collectors.seen import Seen
 from collectors.spool import Spool, SpoolError, SpoolFullError, require_samples
+from plant.model import Signal
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +28,28 @@ class _Gathering:
     frames: list[pl.DataFrame] = field(default_factory=list)
 
 
+class SourceEmit:
+    """`collectors.ports.Emit` of one source into the spool its process shares; `seen` knows what went by."""
+
+    def __init__(self, spool: "SpoolEmit", source: str, signals: Sequence[Signal]) -> None:
+        self.seen = Seen(signals)
+        self._spool, self._source = spool, source
+
+    async def __call__(self, samples: pl.DataFrame) -> None:
+        """Return when the samples are on disk."""
+        await self._spool(samples)
+        if not samples.is_empty():
+            self.seen.add(samples)
+
+    async def gap(self, first: datetime, last: datetime, why: str, signals: Sequence[str] = ()) -> None:
+        """Return when the gap is recorded."""
+        await self._spool.gap(Gap("", first, last, 0, why, utc_now(), self._source, tuple(signals)))
+        self.seen.gaps += 1
+
+
 class SpoolEmit:
-    """`collectors.ports.Emit` into a spool. Batches arriving within `linger` seconds become one file.
+    """Samples and gaps of all sources of a process into one spool. Batches arriving within `linger` seconds become one
+    file.
 
     While the spool is full every caller waits, so nothing is acknowledged to its source; `problem` says why,
     and it goes on by itself.
@@ -49,6 +75,18 @@ class SpoolEmit:
             task.add_done_callback(self._tasks.discard)
         self._gathering.frames.append(samples)
         await asyncio.shield(self._gathering.done)
+
+    async def gap(self, gap: Gap) -> None:
+        """Return when it is recorded under this spool's collector."""
+        gap = replace(gap, collector=self._spool.collector)
+        while True:
+            try:
+                await asyncio.to_thread(record, self._spool.directory, [gap])
+            except OSError as error:
+                log.error("cannot record a gap: %s", error)
+                await asyncio.sleep(self._retry)
+            else:
+                return
 
     async def close(self, timeout: float = 5.0) -> None:
         """Write what is still being gathered; give up (unacknowledged) after `timeout` seconds."""

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +30,10 @@ class Gap:
     """Samples lost; 0 when nobody knows how many."""
     why: str
     recorded_at: datetime
+    source: str = ""
+    """Whose samples; "": whatever the collector process had."""
+    signals: tuple[str, ...] = ()
+    """ "equipment.signal" of those that miss something; none: any of the source."""
 
 
 def record(directory: Path, found: Iterable[Gap]) -> None:
@@ -45,11 +49,11 @@ def gaps(directory: Path) -> list[Gap]:
 
     A line cut short by a power cut and lines nobody can read are left out.
     """
-    found: dict[tuple[object, ...], Gap] = {}
+    found: dict[Gap, Gap] = {}
     for file in sorted(Path(directory).glob(f"*/{NAME}")):
         for gap in _read(file):
             # A kill between recording and acting on it has the same gap recorded again.
-            found.setdefault((gap.collector, gap.first, gap.last, gap.rows, gap.why), gap)
+            found.setdefault(replace(gap, recorded_at=gap.first), gap)
     return sorted(found.values(), key=lambda gap: gap.recorded_at)
 
 
@@ -60,6 +64,8 @@ def _line(gap: Gap) -> str:
         "rows": gap.rows,
         "why": gap.why,
         "recorded_at": gap.recorded_at.isoformat(),
+        "source": gap.source,
+        "signals": list(gap.signals),
     }
     return json.dumps(said) + "\n"
 
@@ -90,7 +96,10 @@ def _read(file: Path) -> list[Gap]:
             first, last, at = (datetime.fromisoformat(said[key]) for key in ("first", "last", "recorded_at"))
             if not all(time.tzinfo for time in (first, last, at)):
                 raise ValueError("a time without a zone")
-            found.append(Gap(file.parent.name, first, last, int(said["rows"]), str(said["why"]), at))
+            source, signals = str(said.get("source", "")), tuple(map(str, said.get("signals", ())))
+            found.append(
+                Gap(file.parent.name, first, last, int(said["rows"]), str(said["why"]), at, source, signals)
+            )
         except (ValueError, TypeError, KeyError):
             unreadable += bool(line.strip())
     if unreadable:

@@ -27,7 +27,8 @@ class DataFolder:
     dead = property(lambda self: self.root / "dead")
     logs = property(lambda self: self.root / "logs")
     records = property(lambda self: self.root / "records.sqlite")
-    collectors = property(lambda self: self.root / "collectors.json")
+    collectors = property(lambda self: self.root / "collectors")
+    """What each collector process does now: `<process>.json`, written every second."""
     derive = property(lambda self: self.root / "derive.json")
     """Where the process that derives answers; readable by its user only."""
     restoring = property(lambda self: self.root / "restoring")
@@ -71,7 +72,7 @@ class DataFolder:
 
     def _make(self) -> None:
         try:
-            for folder in (self.root, self.historian, self.spool, self.dead, self.logs):
+            for folder in (self.root, self.historian, self.spool, self.dead, self.logs, self.collectors):
                 folder.mkdir(parents=True, exist_ok=True)
             (self.root / "lock").touch()
         except OSError as error:

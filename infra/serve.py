@@ -5,7 +5,6 @@ Parts work on one data folder: `collect` fills the spool, `derive` holds the fol
 """
 
 import ipaddress
-import json
 import logging
 import signal
 import socket
@@ -22,6 +21,7 @@ from dashboards.ports import Backend
 from dashboards.server import Server
 from infra.backend import PlantBackend
 from infra.closing import close_shifts
+from infra.collecting import CollectorProcesses
 from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.leading import leading
@@ -103,8 +103,9 @@ def serve(
                 )
 
         try:
-            children.start("collect", *_collect_argv(path, folder, overrides))
-            runtime.on_replaced(lambda: children.restart("collect"))
+            processes = CollectorProcesses(children, path, folder, overrides)
+            processes.follow(plant)
+            runtime.on_replaced(lambda: processes.follow(runtime.plant))
             threading.Thread(target=watch, daemon=True).start()
             _web(PlantBackend(runtime), runtime.broadcast, host, port, ready)
         finally:
@@ -154,9 +155,8 @@ def alert(plant: Plant, path: Path, folder: DataFolder, waits: Callable[[str], N
             delivery.stop()
 
 
-def collect(path: Path, folder: DataFolder) -> None:
-    """The part that collects, until SIGINT or SIGTERM: the collectors run in a child, made anew when it dies or the
-    plant file changes."""
+def collect(plant: Plant, path: Path, folder: DataFolder) -> None:
+    """The part that collects, until SIGINT or SIGTERM: the collectors run in children, made anew when they die."""
     children = Supervisor(folder.logs)
     ended = threading.Event()
 
@@ -165,9 +165,10 @@ def collect(path: Path, folder: DataFolder) -> None:
             children.watch()
 
     try:
-        children.start("collect", *_collect_argv(path, folder, {}))
+        processes = CollectorProcesses(children, path, folder, {})
+        processes.follow(plant)
         threading.Thread(target=watch, daemon=True).start()
-        with _watching(path, {}, lambda changed: children.restart("collect"), lambda problem: None):
+        with _watching(path, {}, processes.follow, lambda problem: None):
             _until_told()
     finally:
         ended.set()
@@ -254,11 +255,6 @@ def _watching(
         yield
     finally:
         ended.set()
-
-
-def _collect_argv(path: Path, folder: DataFolder, overrides: Overrides) -> tuple[str, ...]:
-    options = ("--data", str(folder.root), "--options", json.dumps(overrides))
-    return ("-m", "infra", "collect", str(path), *options)
 
 
 def _web(

@@ -22,8 +22,10 @@ class ChildFailedError(Exception):
     """A child did not come up; the message holds the last lines it printed."""
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: SIGTERM comes when the parent is gone, however it went."""
+def _prepare_child() -> None:
+    """Runs in the child: SIGTERM comes when the parent is gone, however it went, and SIGHUP waits until somebody
+    hears it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -75,17 +77,22 @@ class Supervisor:
                 child.restarts += 1
                 child.next_start = 0.0
 
-    def restart(self, name: str) -> None:
-        """End a child and start it anew."""
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a child, if it runs."""
         for child in self._children:
-            if child.name == name:
-                child.process.terminate()
-                try:
-                    child.process.wait(STOP_WITHIN)
-                except subprocess.TimeoutExpired:
-                    child.process.kill()
-                    child.process.wait()
-                child.process = self._spawn(child.name, child.argv)
+            if child.name == name and child.process.poll() is None:
+                child.process.send_signal(number)
+
+    def end(self, name: str) -> None:
+        """End a child for good."""
+        for child in [c for c in self._children if c.name == name]:
+            self._children.remove(child)
+            child.process.terminate()
+            try:
+                child.process.wait(STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
 
     def running(self) -> dict[str, bool]:
         """Which children are alive."""
@@ -115,5 +122,5 @@ class Supervisor:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_prepare_child,
             )

@@ -129,6 +129,8 @@ class Signal:
     Resolved: half of the fastest ideal cycle of the machine when not given, None when there is none."""
     scale: float = 1.0
     offset: float = 0.0
+    collect: Mapping[str, object] = field(default_factory=dict)
+    """How its source's collector gets it (sampling, deadband, byte order ...), checked by that collector."""
     states: Mapping[str, StateMapping] = field(default_factory=dict)
     """State signals: raw value (numbers as "3", text as is) to state. A value not listed is UNKNOWN."""
 
@@ -139,6 +141,8 @@ class Source:
 
     id: str
     protocol: str
+    process: str = "collect"
+    """Which collector process it runs in: sources of one name share one."""
     options: Mapping[str, object] = field(default_factory=dict)
 
 

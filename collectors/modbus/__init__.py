@@ -7,10 +7,11 @@ used as the samples' time: a poll that finds it unchanged is no new sample).
 A signal's address is `holding|input|coil|discrete:ADDRESS:TYPE`, addresses counting from 0.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectors.modbus.address import parse
-from collectors.options import read_options
+from collectors.options import read_collect, read_options
 from plant.model import Signal, Source
 from plant.parsing.options import one_of, period, text, whole
 
@@ -52,6 +53,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     """What is wrong with the source's options and its signals' addresses; empty when nothing is."""
     _, problems = read_options(source, READERS, DEFAULTS)
     for signal in signals:
+        problems += read_collect(signal, "modbus", {}, {})[1]
         try:
             parse(signal.address)
         except ValueError as error:
@@ -61,7 +63,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     return problems
 
 
-def create(source: Source, signals: tuple[Signal, ...]) -> "ModbusCollector":
+def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "ModbusCollector":
     """The collector of that source. Raises ValueError with what `check` found."""
     from collectors.modbus.client import ModbusCollector
 

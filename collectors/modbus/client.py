@@ -11,7 +11,7 @@ import polars as pl
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-from collectors.connection import ConnectionLostError, count, keep_connected, up, utc_now
+from collectors.connection import ConnectionLostError, keep_connected, up, utc_now
 from collectors.held import Held
 from collectors.modbus.address import Block, BlockDecoder, blocks, parse
 from collectors.ports import Emit, SourceStatus
@@ -45,8 +45,6 @@ class ModbusCollector:
         retry_addresses: float = RETRY_ADDRESSES,
     ) -> None:
         self.status = SourceStatus()
-        self.overruns = 0
-        """Polls left out because an earlier one took too long."""
         self._signals, self._options, self._source = signals, options, source
         self._addresses = [parse(signal.address) for signal in signals]
         if options["clock"] is not None:
@@ -87,9 +85,8 @@ class ModbusCollector:
                 batch = self._held.update(self._frame(values, time, now), now)
                 if not batch.is_empty():
                     await emit(batch)
-                    count(self.status, batch)
             due = max(done + 1, math.ceil((clock() - start) / every))
-            self.overruns += due - done - 1
+            self.status.overruns += due - done - 1
             done = due
             await asyncio.sleep(start + done * every - clock())
 

@@ -7,10 +7,11 @@ A signal's address is a node id, best with the namespace's URI: "nsu=urn:maker:m
 No security yet: the connection is neither signed nor encrypted.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectors.opcua.address import problem
-from collectors.options import read_options
+from collectors.options import read_collect, read_options
 from plant.model import Signal, Source
 from plant.parsing.options import one_of, period, seconds, text, whole
 
@@ -48,6 +49,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     """What is wrong with the source's options and its signals' addresses; empty when nothing is."""
     _, problems = read_options(source, READERS, DEFAULTS)
     for signal in signals:
+        problems += read_collect(signal, "opcua", {}, {})[1]
         if (wrong := problem(signal.address)) is not None:
             problems.append(
                 f'signal "{signal.equipment}.{signal.id}": {signal.address!r} is no node id; {wrong}'
@@ -55,7 +57,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     return problems
 
 
-def create(source: Source, signals: tuple[Signal, ...]) -> "OpcUaCollector":
+def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "OpcUaCollector":
     """The collector of that source. Raises ValueError with what `check` found."""
     from collectors.opcua.client import OpcUaCollector
 

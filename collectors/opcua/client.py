@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from asyncua import Client, ua
 
-from collectors.connection import ConnectionLostError, count, keep_connected, up, utc_now
+from collectors.connection import ConnectionLostError, keep_connected, up, utc_now
 from collectors.held import Held
 from collectors.opcua.address import resolve
 from collectors.opcua.notifications import handles, to_frame, utc
@@ -51,8 +51,6 @@ class OpcUaCollector:
         retry_items: float = RETRY_ITEMS,
     ) -> None:
         self.status = SourceStatus()
-        self.overflows = 0
-        """Values the server marked as the survivors of a full queue: some before them are lost."""
         self._source, self._signals, self._options = source, signals, options
         self._table = handles(signals)
         self._held = Held(signals, timedelta(seconds=options["heartbeat"]))
@@ -226,17 +224,19 @@ class _Session:
             await self._put(self._held.beat(published, utc_now()))
 
     def _count_overflows(self, items: Sequence[Any]) -> None:
-        lost = sum(
-            (item.Value.StatusCode.value & OVERFLOW) == OVERFLOW for item in items if item.Value.StatusCode
-        )
+        lost = [
+            _key(self._signals[item.ClientHandle])
+            for item in items
+            if item.Value.StatusCode and (item.Value.StatusCode.value & OVERFLOW) == OVERFLOW
+        ]
+        for key in lost:
+            self._status.overflows[key] = self._status.overflows.get(key, 0) + 1
         if lost:
-            self._collector.overflows += lost
             log.warning("%s: the server's queues overflowed; raise queue_size", self._options["url"])
 
     async def _put(self, batch: pl.DataFrame) -> None:
         if not batch.is_empty():
             await self._emit(batch)
-            count(self._status, batch)
 
     def _end(self, reason: str) -> None:
         if not self._ended.done():

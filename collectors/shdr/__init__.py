@@ -4,9 +4,10 @@ Options: `host` and `port` (MTConnect's usual 7878), or `file` (a recording, rea
 the working directory); `heartbeat` ("5s", "0s": off). A signal's address is the item's name.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectors.options import read_options
+from collectors.options import read_collect, read_options
 from collectors.shdr.decode import Problem, decode, samples
 from plant.model import Signal, Source
 from plant.parsing.options import seconds, text, whole
@@ -26,6 +27,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     if not problems and (options["host"] is None) == (options["file"] is None):
         problems.append(f'source "{source.id}": give either "host" (live) or "file" (a recording)')
     for signal in signals:
+        problems += read_collect(signal, "shdr", {}, {})[1]
         if not signal.address.strip() or any(c in signal.address for c in "|\n\r"):
             problems.append(
                 f'signal "{signal.equipment}.{signal.id}": address {signal.address!r} is not an SHDR item '
@@ -34,7 +36,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     return problems
 
 
-def create(source: Source, signals: tuple[Signal, ...]) -> "ShdrCollector":
+def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "ShdrCollector":
     """The collector of that source. Raises ValueError with what `check` found."""
     from collectors.shdr.client import ShdrCollector
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from collectors.connection import ConnectionLostError, count, keep_connected, up, utc_now
+from collectors.connection import ConnectionLostError, keep_connected, up, utc_now
 from collectors.held import Held
 from collectors.ports import Emit, SourceStatus
 from collectors.shdr.decode import Problem, decode, samples
@@ -51,7 +51,6 @@ class ShdrCollector:
             return
         batch = self._decode(data)
         await emit(batch)
-        count(self.status, batch)
         self.status.detail = f"{self._file} read to its end"
 
     async def _session(self, emit: Emit) -> None:
@@ -110,7 +109,6 @@ class ShdrCollector:
     async def _put(self, batch: pl.DataFrame, emit: Emit) -> None:
         if not batch.is_empty():
             await emit(batch)
-            count(self.status, batch)
 
     def _decode(self, lines: bytes) -> pl.DataFrame:
         records, problems = decode(lines)

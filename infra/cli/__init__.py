@@ -231,11 +231,12 @@ def collect(
     options: Annotated[
         str, typer.Option(help="JSON: source id to options that override the plant file's.")
     ] = "{}",
+    process: Annotated[str, typer.Option(help="Which of the plant file's processes this is.")] = "collect",
 ) -> None:
     """Run the plant's collectors (started by `up`)."""
     from infra.cli.collect import run
 
-    raise typer.Exit(run(plant, data, options))
+    raise typer.Exit(run(plant, data, options, process))
 
 
 def plant_time(text: str, zone: str) -> datetime:

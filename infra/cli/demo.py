@@ -16,6 +16,7 @@ from collectors.simulator.model import Simulation
 from collectors.simulator.orders import demo_orders, write_orders
 from collectors.spool import Spool
 from execution.importing import import_orders, read_order_rows
+from infra.collecting import read_collecting
 from infra.demo.sinks import Sinks
 from infra.folder import DataFolder, FolderError
 from infra.logs import log_to_file
@@ -158,10 +159,9 @@ def _carry_on(past: Simulation, spool: Spool, folder: DataFolder) -> None:
     deadline = time.monotonic() + CONNECT_WITHIN
     while time.monotonic() < deadline:
         _feed(past, spool, datetime.now(UTC))
-        if folder.collectors.exists():
-            sources = json.loads(folder.collectors.read_text())["sources"].values()
-            if sources and all(source["connected"] and source["samples"] for source in sources):
-                break
+        sources = [s for process in read_collecting(folder.collectors) for s in process.sources.values()]
+        if sources and all(source["connected"] and source["samples"] for source in sources):
+            break
         time.sleep(1)
     _feed(past, spool, datetime.now(UTC))
     spool.close()

@@ -20,6 +20,7 @@ from rich.table import Table
 from collectors.gaps import gaps
 from collectors.spool import size_text
 from infra.cli.spool import dead_letter_of, spool_of
+from infra.collecting import read_collecting
 from infra.folder import DataFolder
 from infra.historians.segments import Folder
 from infra.plantfile import load, with_secrets
@@ -47,8 +48,6 @@ WAITS_LONG = timedelta(minutes=5)
 """Nobody takes what has waited for so long."""
 SHOWN = 10
 """Damaged files named one by one."""
-STALE = 15.0
-"""Seconds after which the collectors' status file says nobody writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +151,19 @@ def _damaged(historian: Path) -> Iterator[Finding]:
         yield Finding("history", False, f"{len(rest)} more damaged files in {rest[0].path.parent}")
 
 
-def _collectors(path: Path) -> Iterator[Finding]:
-    if not path.exists():
-        return
-    age = time.time() - path.stat().st_mtime
-    if age > STALE:
-        yield Finding("collectors", False, f"last heard of {age:.0f} s ago: start them with `lineside up`")
-        return
-    for source, said in jsonlib.loads(path.read_text())["sources"].items():
-        yield Finding(f"source {source}", bool(said["connected"]), str(said["detail"]))
+def _collectors(directory: Path) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    for process in read_collecting(directory):
+        if process.stale(now):
+            age = (now - process.time).total_seconds()
+            yield Finding(
+                f"collectors {process.name}",
+                False,
+                f"last heard of {age:.0f} s ago: start them with `lineside up`",
+            )
+            continue
+        for source, said in process.sources.items():
+            yield Finding(f"source {source}", bool(said["connected"]), str(said["detail"]))
 
 
 def _port(port: int) -> Finding:

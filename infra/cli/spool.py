@@ -11,6 +11,7 @@ from rich.table import Table
 
 from collectors.gaps import gaps
 from collectors.spool import Spool, SpoolError, SpoolFullError, damaged_files, size_text
+from infra.collecting import read_collecting
 from infra.deadletter import DeadLetter, DeadLetterError
 from infra.folder import DataFolder
 from plant.model import SpoolConfig
@@ -21,14 +22,12 @@ SHOWN = 20
 
 def spool_of(folder: DataFolder) -> Spool:
     """The plant's spool to look at, with the bounds its collectors said they have."""
+    said = next((process.spool for process in read_collecting(folder.collectors)), None)
     limits = SpoolConfig()
-    try:
-        said = orjson.loads(folder.collectors.read_bytes())["spool"]
+    if said is not None:
         limits = SpoolConfig(
             max_bytes=int(said["max_bytes"]), max_age=timedelta(seconds=float(said["max_age"]))
         )
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # they have not run yet
     return Spool(folder.spool, "", limits.max_bytes, limits.max_age)
 
 

@@ -61,7 +61,7 @@ def _start(
         case Part.COLLECT:
             log_to_file(folder.beside().logs / "collecting.log")
             say(f"Lineside collects for {name} into {folder.spool}")
-            collect(path, folder)
+            collect(plant, path, folder)
         case Part.DERIVE:
             with folder:
                 log_to_file(folder.logs / "derive.log")

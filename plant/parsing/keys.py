@@ -38,7 +38,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "micro_stop",
         "upstream",
     ),
-    "source": ("id", "protocol"),
+    "source": ("id", "protocol", "process"),
     "signal": (
         "equipment",
         "id",
@@ -51,8 +51,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "scale",
         "offset",
         "states",
+        "collect",
     ),
     "signal.states": ("state", "reason"),
+    "signal.collect": (),
     "material": ("id", "name", "unit", "ideal_cycle"),
     "material.ideal_cycle": ("equipment", "cycle", "from"),
     "calendar": ("id", "shift", "exception"),
@@ -68,5 +70,5 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "alert": ("id", "name", "longer_than", "equipment", "states", "severity", "escalation"),
 }
 
-OPEN = ("source", "channel", "historian")
+OPEN = ("source", "signal.collect", "channel", "historian")
 """Tables whose other keys are options, checked by the protocol, the channel or the store itself."""

@@ -16,7 +16,13 @@ def read_sources(tables: list[Table], registry: Registry) -> dict[str, Source]:
     """[[source]]: all but id and protocol are options for the collector of that protocol."""
     found: dict[str, Source] = {}
     for table in tables:
-        source = Source(id=table.identifier(), protocol=table.identifier("protocol"), options=table.options())
+        process = table.identifier("process") if "process" in table.data else "collect"
+        source = Source(
+            id=table.identifier(),
+            protocol=table.identifier("protocol"),
+            process=process,
+            options=table.options(),
+        )
         if registry.declare("source", table, source.id):
             found[source.id] = source
     return found
@@ -70,8 +76,23 @@ def _read_signal(table: Table) -> Signal:
         min_cycle=table.duration("min_cycle", zero=False),
         scale=scale,
         offset=table.number("offset", 0.0),
+        collect=_read_collect(table, source),
         states=states,
     )
+
+
+def _read_collect(table: Table, source: str | None) -> Mapping[str, object]:
+    value = table.data.get("collect", {})
+    if not isinstance(value, Mapping):
+        table.error(
+            "collect", f"{shown(value)} is not a table", 'Write { sampling = "10ms", deadband = 0.5 }'
+        )
+        return {}
+    if value and not source:
+        table.error(
+            "collect", "a signal without a source is not collected", "Remove collect, or name its source"
+        )
+    return table.child(("collect",), "signal.collect", value).options()
 
 
 def _read_states(table: Table) -> dict[str, StateMapping]:

@@ -119,7 +119,7 @@ def test_four_processes_are_one_plant(parts: Parts) -> None:
     until(lambda: parts.shown() is not None, "the board")
     for part in ("collect", "alert"):
         parts.start(part)
-    until((parts.data / "collectors.json").exists, "the collectors' status")
+    until((parts.data / "collectors" / "collect.json").exists, "the collectors' status")
     press = Spool(parts.data / "spool", "press")
     parts.say(press, 1.0)
     until(lambda: parts.shown() == "running", "the press to run")

@@ -88,7 +88,9 @@ def test_status_tells_what_waits_what_was_lost_and_what_was_refused(data: Path) 
 def test_status_has_the_alarm_of_the_bounds_the_collectors_were_given(data: Path) -> None:
     size = Spool(data / "spool").waiting().bytes
     limits = {"max_bytes": int(size / 0.9), "max_age": 3600.0}
-    (data / "collectors.json").write_text(json.dumps({"spool": limits, "sources": {}}))
+    (data / "collectors").mkdir()
+    said = {"time": "2026-01-31T06:00:00+00:00", "pid": 1, "spool": limits, "sources": {}}
+    (data / "collectors" / "collect.json").write_text(json.dumps(said))
     code, said = lineside("status", "--data", data)
     assert code == 1 and "collect: the spool is 90% full" in said
     code, said = lineside("status", "--json", "--data", data)
@@ -108,7 +110,7 @@ max_age = "2h"
 
 def test_collectors_keep_to_the_bounds_of_the_plant_file(tmp_path: Path) -> None:
     (tmp_path / "plant.toml").write_text(PLANT)
-    status, deadline = tmp_path / "data" / "collectors.json", time.monotonic() + 40
+    status, deadline = tmp_path / "data" / "collectors" / "collect.json", time.monotonic() + 40
     process = subprocess.Popen(
         [
             sys.executable,
@@ -117,7 +119,7 @@ def test_collectors_keep_to_the_bounds_of_the_plant_file(tmp_path: Path) -> None
             "collect",
             str(tmp_path / "plant.toml"),
             "--data",
-            str(status.parent),
+            str(tmp_path / "data"),
         ],
         cwd=ROOT,
     )
@@ -131,7 +133,7 @@ def test_collectors_keep_to_the_bounds_of_the_plant_file(tmp_path: Path) -> None
     told = json.loads(status.read_text())["spool"]
     assert (told["max_bytes"], told["max_age"]) == (10_000_000, 7200.0)
     Spool(tmp_path / "data" / "spool", "collect").append(batch(1))
-    said = lineside("status", "--data", status.parent)[1]
+    said = lineside("status", "--data", tmp_path / "data")[1]
     assert "of 10.0 MB" in said
 
 

@@ -1,0 +1,14 @@
+"""Real devices for the tests, one module per protocol; what every one of them must do is `devices.base.Device`."""
+
+from collections.abc import Callable
+
+from devices.base import Device
+from devices.modbus import ModbusDevice
+from devices.opcua import OpcUaDevice
+from devices.shdr import ShdrDevice
+
+DEVICES: dict[str, Callable[[int], Device]] = {
+    "opcua": OpcUaDevice,
+    "modbus": ModbusDevice,
+    "shdr": ShdrDevice,
+}
