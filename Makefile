@@ -12,7 +12,7 @@ setup: $(VENV)/.ready
 
 services: setup
 	@infra/scripts/services.sh
-	@infra/scripts/axe.sh
+	@infra/scripts/npm.sh
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

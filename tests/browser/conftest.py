@@ -141,7 +141,7 @@ def open_page(chromium: Browser, board: Board) -> Iterator[Callable[..., Page]]:
 def axe() -> str:
     """The accessibility rules as a script to run in a page."""
     script = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-    assert script.is_file(), "axe-core is missing: run infra/scripts/axe.sh"
+    assert script.is_file(), "axe-core is missing: run infra/scripts/npm.sh"
     return script.read_text(encoding="utf-8")
 
 
