@@ -100,6 +100,8 @@ class Equipment:
     """Resolved threshold (never None after parsing)."""
     upstream: tuple[str, ...] = ()
     """Machines that feed this one (line topology)."""
+    material: str | None = None
+    """What a machine makes while no order runs on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

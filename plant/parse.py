@@ -14,7 +14,14 @@ from plant.parsing.checks import (
     check_sources,
     check_store,
 )
-from plant.parsing.equipment import check_equipment, inherit, read_equipment, read_settings, read_site
+from plant.parsing.equipment import (
+    check_equipment,
+    check_materials,
+    inherit,
+    read_equipment,
+    read_settings,
+    read_site,
+)
 from plant.parsing.keys import LISTS, STORES
 from plant.parsing.materials import check_reasons, read_materials, read_reasons
 from plant.parsing.people import read_alerts, read_channels, read_escalations, read_users
@@ -73,6 +80,7 @@ def parse(
     check_signals(signals, registry)
     machines = {s.equipment for s in signals.values() if s.role is Role.STATE}
     materials = read_materials(tables("material"), registry, machines, site.zone)
+    check_materials(equipment, machines, registry)
     users = read_users(tables("user"), registry)
     channels = read_channels(tables("channel"), registry)
     escalations = read_escalations(tables("escalation"), registry, users, channels)

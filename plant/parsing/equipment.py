@@ -1,6 +1,6 @@
 """[site], [settings] and the equipment tree, with what equipment inherits."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo, available_timezones
@@ -62,6 +62,7 @@ def read_equipment(tables: list[Table], registry: Registry) -> dict[str, Equipme
             stale_after=table.duration("stale_after", zero=False),
             micro_stop=table.duration("micro_stop"),
             upstream=table.strings("upstream"),
+            material=table.optional("material"),
         )
         if registry.declare("equipment", table, node.id):
             found[node.id] = node
@@ -89,6 +90,17 @@ def check_equipment(found: Mapping[str, Equipment], registry: Registry) -> None:
             else:
                 registry.refer("equipment", table, ("upstream", index), feeder)
     registry.unroll("equipment", {node.id: node.parent for node in found.values()})
+
+
+def check_materials(found: Mapping[str, Equipment], machines: Collection[str], registry: Registry) -> None:
+    """That what a machine makes without an order exists, and that it is a machine."""
+    for node in found.values():
+        table = registry.place("equipment", node.id)
+        if node.material is None or not registry.refer("material", table, "material", node.material):
+            continue
+        if node.id not in machines:
+            problem = f'"{node.id}" is not a machine: it has no state signal'
+            table.error("material", problem, "Write it at the machines below it")
 
 
 def inherit(found: Mapping[str, Equipment], settings: Settings) -> dict[str, Equipment]:

@@ -37,6 +37,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "stale_after",
         "micro_stop",
         "upstream",
+        "material",
     ),
     "source": ("id", "protocol", "process"),
     "signal": (

@@ -321,6 +321,22 @@ def test_parts_go_to_the_row_they_were_counted_in_at_the_cycle_of_that_time() ->
     ]
 
 
+def test_without_an_order_parts_are_rated_as_what_the_machine_usually_makes() -> None:
+    frame = samples(
+        state=[(0, RUN)], order=[(0, ""), (100, "A"), (200, "X")], good=[(0, 0), (50, 5), (150, 8), (250, 10)]
+    )
+    usual = plant()
+    machine = replace(usual.equipment["m"], material="p")
+    usual = replace(usual, equipment={"m": machine})
+    orders = pl.DataFrame({"order": ["A"], "material": ["p"]})
+    ledger = derive(frame, usual, Window(at(0), at(300)), orders)
+    assert ledger.select("order", "material", "good", "ideal", "unrated").rows() == [
+        (None, "p", 5, 10_000_000, 0),
+        ("A", "p", 3, 6_000_000, 0),
+        ("X", None, 2, 0, 2),  # an order of something else, nobody knows what
+    ]
+
+
 def test_parts_shown_by_the_first_reading_after_unknown_time_belong_to_it() -> None:
     frame = samples(
         state=[(0, RUN), (100, None), (200, RUN)], good=[(0, 0), (100, None), (200, 50), (210, 55)]
