@@ -4,12 +4,17 @@ import os
 from pathlib import Path
 
 
-def write_durably(path: Path, data: bytes | memoryview) -> None:
+def write_durably(path: Path, data: bytes | memoryview, *, private: bool = False) -> None:
     """Create or replace a file: under its name there is the old content or all of the new one, on disk when
-    this returns. Raises OSError: nothing has changed. What a killed writer leaves ends in `.tmp`."""
+    this returns. Raises OSError: nothing has changed. What a killed writer leaves ends in `.tmp`.
+    `private`: only its owner can read it, from the first byte on."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb", buffering=0) as file:
+        if private:
+            temporary.unlink(missing_ok=True)  # what a killed writer left may be readable by others
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | (os.O_EXCL if private else 0)
+        descriptor = os.open(temporary, flags, 0o600 if private else 0o666)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]

@@ -4,13 +4,19 @@ Options: `url`; `publishing_interval` ("250ms"); `sampling` ("0s": the fastest t
 `queue_size` (1000 values per signal kept by the server between two publishings); `trigger` ("timestamp": a
 value written again with a new time is a sample too; "value": only changes); `heartbeat` ("5s", "0s": off).
 A signal's address is a node id, best with the namespace's URI: "nsu=urn:maker:machine;s=filler.state".
-No security yet: the connection is neither signed nor encrypted.
+
+`security` ("auto": the strongest the server offers, open only when it offers nothing else; "SignAndEncrypt",
+"Sign", "None"), `policy` (of `offers.POLICIES`; none: the strongest), and one user at most: `user` with `password`,
+or `user_certificate` with `user_key`, files in PEM or DER. Certificates are in the data folder's `pki` (`pki.Pki`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from collectors.opcua.address import problem
+from collectors.opcua.offers import AUTO, ENCRYPT, NONE, POLICIES, SIGN
 from collectors.options import read_collect, read_options
 from plant.model import Signal, Source
 from plant.parsing.options import one_of, period, seconds, text, whole
@@ -25,6 +31,8 @@ def _url(value: object) -> str:
     given = text(value)
     if not given.startswith("opc.tcp://"):
         raise ValueError('write it like "opc.tcp://192.168.0.10:4840/"')
+    if "@" in urlsplit(given).netloc:
+        raise ValueError("leave user and password out of it: they are the options `user` and `password`")
     return given
 
 
@@ -35,6 +43,12 @@ READERS = {
     "queue_size": whole(1, 1_000_000),
     "trigger": one_of("timestamp", "value"),
     "heartbeat": seconds,
+    "security": one_of(AUTO, NONE, SIGN, ENCRYPT),
+    "policy": one_of(*POLICIES),
+    "user": text,
+    "password": text,
+    "user_certificate": text,
+    "user_key": text,
 }
 DEFAULTS = {
     "publishing_interval": "250ms",
@@ -42,12 +56,19 @@ DEFAULTS = {
     "queue_size": 1000,
     "trigger": "timestamp",
     "heartbeat": "5s",
+    "security": AUTO,
+    "policy": None,
+    "user": None,
+    "password": None,
+    "user_certificate": None,
+    "user_key": None,
 }
 
 
 def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     """What is wrong with the source's options and its signals' addresses; empty when nothing is."""
-    _, problems = read_options(source, READERS, DEFAULTS)
+    options, problems = read_options(source, READERS, DEFAULTS)
+    problems += [f'source "{source.id}": {wrong}' for wrong in _contradictions(options)]
     for signal in signals:
         problems += read_collect(signal, "opcua", {}, {})[1]
         if (wrong := problem(signal.address)) is not None:
@@ -57,6 +78,23 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     return problems
 
 
+def _contradictions(options: Mapping[str, Any]) -> list[str]:
+    given = {key for key, value in options.items() if value is not None}
+    found = []
+    if "policy" in given and options.get("security") == NONE:
+        found.append('"policy" has no meaning with security = "None"; leave one of them out')
+    for one, other in (
+        ("password", "user"),
+        ("user_certificate", "user_key"),
+        ("user_key", "user_certificate"),
+    ):
+        if one in given and other not in given:
+            found.append(f'"{one}" is given without "{other}"; write both')
+    if {"user", "user_certificate"} <= given:
+        found.append('"user" and "user_certificate" are both given; a connection has one user, leave one out')
+    return found
+
+
 def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "OpcUaCollector":
     """The collector of that source. Raises ValueError with what `check` found."""
     from collectors.opcua.client import OpcUaCollector
@@ -64,4 +102,4 @@ def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "OpcUaC
     if problems := check(source, signals):
         raise ValueError("\n".join(problems))
     options, _ = read_options(source, READERS, DEFAULTS)
-    return OpcUaCollector(source, signals, options)
+    return OpcUaCollector(source, signals, options, folder)

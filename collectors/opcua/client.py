@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,6 +16,7 @@ from collectors.connection import ConnectionLostError, keep_connected, up, utc_n
 from collectors.held import Held
 from collectors.opcua.address import resolve
 from collectors.opcua.notifications import handles, to_frame, utc
+from collectors.opcua.security import secure
 from collectors.ports import Emit, SourceStatus
 from collectors.samples import no_value
 from plant.model import Signal, Source
@@ -48,10 +50,11 @@ class OpcUaCollector:
         source: Source,
         signals: tuple[Signal, ...],
         options: Mapping[str, Any],
+        folder: Path,
         retry_items: float = RETRY_ITEMS,
     ) -> None:
         self.status = SourceStatus()
-        self._source, self._signals, self._options = source, signals, options
+        self._source, self._signals, self._options, self._folder = source, signals, options, folder
         self._table = handles(signals)
         self._held = Held(signals, timedelta(seconds=options["heartbeat"]))
         self._retry_items = retry_items
@@ -73,6 +76,7 @@ class _Session:
         self._awaited = set(range(len(self._signals)))
         self._missing = set(self._awaited)
         self._busy = False
+        self._secured = ""
         self._heard = self._clock()
         interval = self._options["publishing_interval"]
         proof = self._options["heartbeat"] or 5.0
@@ -84,12 +88,17 @@ class _Session:
         client.name = client.description = "Lineside"
         client.session_timeout = int(SUBSCRIPTION_LIFE * 1000)
         try:
+            collector = self._collector
+            secured = await secure(client, collector._source.id, self._options, collector._folder)
+            self._secured = secured.detail
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await client.connect()
                     namespaces = await client.get_namespace_array()
-            except (OSError, TimeoutError, ua.UaError) as error:
-                raise ConnectionLostError(f"no OPC UA server at {url} ({error or 'no answer'})") from error
+            except ConnectionLostError:
+                raise
+            except Exception as error:  # the library has no one error for a server that refuses
+                raise ConnectionLostError(secured.explain(error)) from error
             try:
                 await self._collect(client, namespaces)
             except (ua.UaError, OSError, TimeoutError) as error:
@@ -116,7 +125,7 @@ class _Session:
             created.RevisedPublishingInterval / 1000 * created.RevisedMaxKeepAliveCount * 2 + REQUEST_TIMEOUT
         )
         await self._monitor(session, created.SubscriptionId, namespaces)
-        up(self._status, f"connected to {self._options['url']}")
+        up(self._status, f"connected to {self._options['url']}, {self._secured}")
         retry = self._clock() + self._retry_items
         while True:
             await asyncio.wait([self._ended], timeout=0.25)

@@ -197,6 +197,62 @@ def spool_retry(
     raise typer.Exit(run_retry(data, files or [], everything))
 
 
+opcua = typer.Typer(help="OPC UA: our certificate, and which servers are trusted.", no_args_is_help=True)
+app.add_typer(opcua, name="opcua")
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+@opcua.command("trust")
+def opcua_trust(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="Id of a source that is refused, opc.tcp://host:port, or the first digits of a fingerprint.",
+        ),
+    ],
+    data: Data = Path("var/plant"),
+    yes: Yes = False,
+) -> None:
+    """Show a server's certificate and trust it; a running plant connects without a restart."""
+    from infra.cli.opcua import run_trust
+
+    raise typer.Exit(run_trust(what, data, yes))
+
+
+@opcua.command("untrust")
+def opcua_untrust(
+    what: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="Its first digits.")],
+    data: Data = Path("var/plant"),
+    yes: Yes = False,
+) -> None:
+    """Trust a server's certificate no longer."""
+    from infra.cli.opcua import run_untrust
+
+    raise typer.Exit(run_untrust(what, data, yes))
+
+
+@opcua.command("certificates")
+def opcua_certificates(data: Data = Path("var/plant"), json: Json = False) -> None:
+    """List our own, the trusted and the refused certificates with their expiry; 1 when one needs attention."""
+    from infra.cli.opcua import run_certificates
+
+    raise typer.Exit(run_certificates(data, json))
+
+
+@opcua.command("export")
+def opcua_export(
+    to: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write, DER.")] = Path(
+        "lineside.der"
+    ),
+    data: Data = Path("var/plant"),
+) -> None:
+    """Write our own certificate, for the servers to trust."""
+    from infra.cli.opcua import run_export
+
+    raise typer.Exit(run_export(to, data))
+
+
 @app.command()
 def backup(
     to: Annotated[Path, typer.Option("--to", help="The file to make; none is overwritten.")],

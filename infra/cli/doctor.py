@@ -19,6 +19,7 @@ from rich.table import Table
 
 from collectors.gaps import gaps
 from collectors.spool import size_text
+from infra.cli.opcua import certificate_findings
 from infra.cli.spool import dead_letter_of, spool_of
 from infra.collecting import read_collecting
 from infra.folder import DataFolder
@@ -109,6 +110,8 @@ def _data(data: Path) -> Iterator[Finding]:
     yield from _spool(folder)
     yield from _damaged(folder.historian)
     yield from _collectors(folder.collectors)
+    for found in certificate_findings(folder.root, datetime.now(UTC)):
+        yield Finding(*found)
 
 
 def _spool(folder: DataFolder) -> Iterator[Finding]:
