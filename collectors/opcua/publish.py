@@ -10,7 +10,6 @@ from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, SupportsBytes
 
 import numpy as np
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from collectors.opcua import wire
 from collectors.opcua.wire import INT32, INT64, UINT32, DecodeError
 from plant.frames import TIME
+
+__all__ = ["NOTIFICATIONS", "DecodeError", "Published", "decode", "decode_republished", "empty"]
 
 NOTIFICATIONS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "handle": pl.UInt32,
@@ -41,7 +42,6 @@ EPOCH = 116_444_736_000_000_000
 """1970 in the 100 ns since 1601 that a DateTime counts."""
 LATEST = 2_650_467_743_990_000_000
 """From here on it means "the latest there is": 9999-12-31T23:59:59."""
-NO_TIME = np.iinfo(np.int64).min
 
 NUMBERS = {
     1: "u1", 2: "<i1", 3: "<u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8", 10: "<f4", 11: "<f8",
@@ -184,21 +184,34 @@ def _items(data: bytes) -> pl.DataFrame:
         raise DecodeError(f"{count} notifications cannot be in {len(data)} bytes")
     if count <= 0:
         return empty()
-    places = _walk(data, count)
+    places = _places(data, count)
     status = _field(data, "<u4", places.tails, places.masks & 2 != 0)
     after = places.tails + (places.masks & 2) * 2
     source = _times(_field(data, "<i8", after, places.masks & 4 != 0))
     after += (places.masks & 4) * 2 + (places.masks >> 3 & 2)
     server = _times(_field(data, "<i8", after, places.masks & 8 != 0))
     bad = status >= 0x8000_0000
-    value, text = _values(data, places, bad)
-    times = {"source_time": source.view("datetime64[us]"), "server_time": server.view("datetime64[us]")}
-    frame = pl.DataFrame(
-        {"handle": _take(data, "<u4", places.begins)}
-        | times
-        | {"value": value, "text": text, "status": status}
-    )
-    return frame.with_columns(pl.col("source_time", "server_time").dt.replace_time_zone("UTC"))
+    value, valued = _numbers_said(data, places, bad)
+    columns = {
+        "handle": (_take(data, "<u4", places.begins), None),
+        "source_time": source,
+        "server_time": server,
+        "value": (value, valued),
+        "status": (status, None),
+    }
+    made = {name: _column(NOTIFICATIONS[name], *of) for name, of in columns.items()}
+    made["text"] = _texts_said(data, places, bad)
+    return pl.DataFrame([made[name].alias(name) for name in NOTIFICATIONS])
+
+
+def _column(
+    kind: pl.DataType | type[pl.DataType], values: NDArray[Any], there: NDArray[np.bool_] | None
+) -> pl.Series:
+    """Series' own methods only: an expression costs as much as a hundred notifications."""
+    series = pl.Series(values).cast(kind)
+    if there is None or there.all():
+        return series
+    return series.zip_with(pl.Series(there), pl.Series([None], dtype=kind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,88 +219,99 @@ class _Places:
     """Where things are in the bytes of notifications, one entry each."""
 
     begins: NDArray[np.int64]
-    tails: NDArray[np.int64]
-    """What follows the value: status and times."""
     masks: NDArray[np.int64]
     """Which of value, status and times there are."""
     kinds: NDArray[np.uint8]
     """The value's type and whether it is an array; 0: no value."""
+    tails: NDArray[np.int64]
+    """What follows the value: status and times."""
     texts: list[tuple[int, bytes]]
     """Row and text of those that have one."""
 
 
-def _walk(data: bytes, count: int) -> _Places:
-    """Find the notifications one by one, and by runs where many look alike."""
-    begins, tails, looks = array("q"), array("q"), array("H")
-    texts: list[tuple[int, bytes]] = []
-    at, alike, previous = 4, 0, -1
-    while len(begins) < count:
+def _places(data: bytes, count: int) -> _Places:
+    begins, changing, texts = _walk(data, count)
+    taken = np.frombuffer(data, np.uint8)
+    masks = taken[begins + 4].astype(np.int64)
+    kinds = np.where(masks & 1, taken[begins + 5], 0)  # diagnostics stand behind the last one
+    tails = begins + 5 + (masks & 1) + SIZES[kinds]
+    if changing:
+        rows, ends = zip(*changing, strict=True)
+        tails[list(rows)] = ends
+    return _Places(begins, masks, kinds, tails, texts)
+
+
+def _walk(
+    data: bytes, count: int
+) -> tuple[NDArray[np.int64], list[tuple[int, int]], list[tuple[int, bytes]]]:
+    """Where notifications begin; row and end of the values of changing length; row and text of the texts.
+
+    One by one, and by runs where many look alike.
+    """
+    begins, changing, texts = array("q"), list[tuple[int, int]](), list[tuple[int, bytes]]()
+    begin, end = begins.append, len(data)
+    at, row, alike, previous = 4, 0, 0, -1
+    while row < count:
         mask = data[at + 4]
         look = mask | data[at + 5] << 8 if mask & 1 else mask
-        tail, length = _layout(look)
-        if length:
-            if at + length > len(data):
-                raise DecodeError("it ends in the middle of a notification")
+        length = LENGTHS[look]
+        if length > 0:
             alike = alike + 1 if look == previous else 0
-            previous = look
-            run = _run(data, at, look, length, count - len(begins)) if alike == ENOUGH else 1
-            if run == 1:
-                begins.append(at)
-                tails.append(at + tail)
-                looks.append(look)
-            else:
-                places = np.arange(at, at + run * length, length)
-                begins.frombytes(places.tobytes())
-                tails.frombytes((places + tail).tobytes())
-                looks.extend([look] * run)
+            if alike == ENOUGH:
+                run = _run(data, at, look, length, count - row)
+                begins.frombytes(np.arange(at, at + run * length, length).tobytes())
+                at += run * length
+                row += run
                 alike = 0
-            at += run * length
-        else:
-            end, text = _changing(data, at + 5)
+                continue
+            begin(at)
+            at += length
+        elif length == 0:
+            begin(at)
+            behind, text = _changing(data, at + 5)
+            changing.append((row, behind))
             if text is not None:
-                texts.append((len(begins), text))
-            begins.append(at)
-            tails.append(end)
-            looks.append(look)
-            at, previous = end + wire.tail_size(mask), -1
-            if at > len(data):
-                raise DecodeError("it ends in the middle of a notification")
+                texts.append((row, text))
+            at = behind + wire.tail_size(mask)
+        else:
+            raise DecodeError(f"a value with an unknown encoding {mask:#x}")
+        previous = look
+        row += 1
+        if at > end:
+            raise DecodeError("it ends in the middle of a notification")
     wire.skip_array(data, at, 25)
-    seen = np.frombuffer(looks, np.uint16)
-    return _Places(
-        np.frombuffer(begins, np.int64),
-        np.frombuffer(tails, np.int64),
-        (seen & 0xFF).astype(np.int64),
-        (seen >> 8).astype(np.uint8),
-        texts,
-    )
+    return np.frombuffer(begins, np.int64), changing, texts
 
 
-@cache
-def _layout(look: int) -> tuple[int, int]:
-    """Where in a notification its value ends, and its length; (0, 0) for those of changing length.
+def _length(look: int) -> int:
+    """Bytes of a notification; 0: they change; -1: there is no such encoding.
 
     `look`: the encoding of the DataValue and, if it has a value, 256 times that of its Variant.
     """
     mask, encoding = look & 0xFF, look >> 8
-    rest = wire.tail_size(mask)
+    if mask & 0xC0:
+        return -1
     if not mask & 1:
-        return 5, 5 + rest
+        return 5 + wire.tail_size(mask)
     size = wire.FIXED.get(encoding)
-    return (0, 0) if size is None else (6 + size, 6 + size + rest)
+    return 0 if size is None else 6 + size + wire.tail_size(mask)
+
+
+LENGTHS = array("b", map(_length, range(1 << 16)))
+SIZES = np.array([wire.FIXED.get(kind, 0) for kind in range(256)])
+"""Bytes of a value by its type; 0 where they change."""
 
 
 def _run(data: bytes, at: int, look: int, length: int, most: int) -> int:
-    """How many notifications from here on have the same layout, at most `most`; at least 1."""
+    """How many whole notifications from here on have the same layout, at most `most`."""
     most = min(most, (len(data) - at) // length)
     kind = "<u2" if look & 1 else "u1"
     found, window = 0, 4 * ENOUGH
     while found < most:
         window = min(window, most - found)
-        start = at + found * length + 4
-        same = np.ndarray(window, kind, data, start, (length,)) == look
+        same = np.ndarray(window, kind, data, at + found * length + 4, (length,)) == look
         if not same.all():
-            return max(found + int(same.argmin()), 1)
+            return found + int(same.argmin())
         found += window
         window *= 4
     return found
@@ -304,28 +328,32 @@ def _changing(data: bytes, at: int) -> tuple[int, bytes | None]:
     return end, text
 
 
-def _values(data: bytes, places: _Places, bad: NDArray[np.bool_]) -> tuple[pl.Series, pl.Series]:
+def _numbers_said(
+    data: bytes, places: _Places, bad: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The numbers, and where there is one."""
     value, valued = np.zeros(len(bad)), np.zeros(len(bad), np.bool_)
+    for kind in np.unique(places.kinds).tolist():
+        if kind in NUMBERS:
+            rows = np.flatnonzero((places.kinds == kind) & ~bad)
+            raw = _take(data, NUMBERS[kind], places.begins[rows] + 6)
+            value[rows] = raw != 0 if kind == BOOLEAN else raw
+            valued[rows] = True
+    return value, valued
+
+
+def _texts_said(data: bytes, places: _Places, bad: NDArray[np.bool_]) -> pl.Series:
+    """The texts, null where there is none."""
+    times = np.flatnonzero((places.kinds == DATE_TIME) & ~bad)
+    if not places.texts and not len(times):
+        return pl.Series([None], dtype=pl.String).new_from_index(0, len(bad))
     text: list[str | None] = [None] * len(bad)
     for row, said in places.texts:
         if not bad[row]:
             text[row] = said.decode(errors="replace")
-    for kind in np.unique(places.kinds).tolist():
-        rows = np.flatnonzero((places.kinds == kind) & ~bad)
-        at = places.begins[rows] + 6
-        if kind == BOOLEAN:
-            value[rows] = _take(data, "u1", at) != 0
-        elif kind == DATE_TIME:
-            for row, time in zip(rows.tolist(), _take(data, "<i8", at).tolist(), strict=True):
-                text[row] = _instant(time).isoformat()
-        elif kind in NUMBERS:
-            value[rows] = _take(data, NUMBERS[kind], at)
-        if kind in NUMBERS:
-            valued[rows] = True
-    values = pl.Series(value)
-    if not valued.all():
-        values = pl.select(pl.when(pl.Series(valued)).then(values)).to_series()
-    return values, pl.Series(text, dtype=pl.String)
+    for row, time in zip(times.tolist(), _take(data, "<i8", places.begins[times] + 6).tolist(), strict=True):
+        text[row] = _instant(time).isoformat()
+    return pl.Series(text, dtype=pl.String)
 
 
 def _field(data: bytes, kind: str, at: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
@@ -345,9 +373,7 @@ def _take(data: bytes, kind: str, at: NDArray[np.int64]) -> NDArray[Any]:
     return found
 
 
-def _times(filetimes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Microseconds since 1970. 0 and what is before 1601 mean that there is no time (OPC 10000-6, 5.2.2.5)."""
-    times = (filetimes - EPOCH) // 10
-    times[filetimes >= LATEST] = (LATEST - EPOCH) // 10
-    times[filetimes <= 0] = NO_TIME
-    return times
+def _times(filetimes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Microseconds since 1970, and where there is a time: 0 and before mean that there is none (OPC 10000-6, 5.2.2.5)."""
+    times = (np.minimum(filetimes, LATEST) - EPOCH) // 10
+    return times, filetimes > 0
