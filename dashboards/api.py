@@ -68,6 +68,7 @@ def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
     api = APIRouter(default_response_class=Json)
     _reads(api, backend)
     _actions(api, backend)
+    _samples(api, backend)
     _live(api, backend, broadcast)
     _operations(api, backend, broadcast)
 
@@ -233,6 +234,33 @@ def _actions(api: APIRouter, backend: Backend) -> None:
         chosen = params.mapping("columns", columns)
         count = await run_in_threadpool(backend.import_orders, name, content, chosen, user)
         return Json({"imported": count})
+
+
+def _samples(api: APIRouter, backend: Backend) -> None:
+    body = {
+        "application/json": {
+            "example": {
+                "samples": [
+                    {"signal": "filler/state", "time": "2026-01-31T06:00:00Z", "value": 6, "quality": "good"}
+                ]
+            }
+        }
+    }
+
+    @api.post(
+        "/api/v1/samples",
+        tags=["samples"],
+        openapi_extra={"requestBody": {"required": True, "content": body}},
+    )
+    async def post_samples(
+        request: Request,
+        source: Annotated[str | None, Query(description="Which http source; default: the only one")] = None,
+    ) -> Response:
+        """Samples of an http source. Header `Authorization: Bearer TOKEN`. 200 when all are on disk; wrong anywhere: 400 and
+        none is taken; 401, 503: send the same again later. Sending twice changes nothing: signal and time are the key."""
+        given = request.headers.get("authorization", "")
+        status, answer = await run_in_threadpool(backend.post_samples, source, given, await request.body())
+        return Response(answer, status, media_type="application/json")
 
 
 def _live(api: APIRouter, backend: Backend, broadcast: Broadcast) -> None:

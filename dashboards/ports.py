@@ -70,6 +70,9 @@ class Backend(Protocol):
     def import_orders(self, name: str, content: bytes, columns: Mapping[str, str], user: str) -> int:
         """Orders from a CSV or Excel file; all rows or none. Raises Refused with one line per bad row."""
 
+    def post_samples(self, source: str | None, authorization: str, body: bytes) -> tuple[int, bytes]:
+        """Samples for an http source (the only one when None), stored when it returns: HTTP status and JSON answer."""
+
     def health(self) -> Mapping[str, object]:
         """ok, and per part (historian, records, collectors, pipeline): ok, detail."""
 

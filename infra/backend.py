@@ -15,6 +15,7 @@ from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
+from infra.posts import post
 from infra.records.audit import Audit
 from infra.records.database import RecordsError
 from infra.records.orders import ExecutionStores
@@ -142,6 +143,9 @@ class PlantBackend:
         except ImportErrors as error:
             raise Refused(str(error)) from error
         return result.new + result.changed
+
+    def post_samples(self, source: str | None, authorization: str, body: bytes) -> tuple[int, bytes]:
+        return post(self.plant, self._runtime.folder.root, source, authorization, body)
 
     def health(self) -> Mapping[str, object]:
         return self._runtime.health()

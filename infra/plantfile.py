@@ -13,7 +13,7 @@ from plant.model import ChannelConfig, HistorianConfig, Plant, RecordsConfig, Si
 from plant.parse import PlantError, PlantErrors, parse
 from plant.parsing.problems import suggestion
 
-_STAND_IN = "secret"
+_STAND_IN = "a-secret-that-is-not-set-here"
 _STAND_IN_URL = "http://secret"
 
 

@@ -74,7 +74,7 @@ class Runtime:
     def __init__(
         self, plant: Plant, folder: DataFolder, base_url: str, metrics: Metrics | None = None
     ) -> None:
-        self.plant = with_secrets(plant)
+        self.plant, self.folder = with_secrets(plant), folder
         self.historian = open_historian(self.plant, folder)
         self.database = open_database(self.plant, folder)
         upgrade(self.database)

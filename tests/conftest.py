@@ -290,6 +290,9 @@ class MemoryBackend:
     def health(self) -> Mapping[str, object]:
         return {"ok": True, "parts": {"historian": {"ok": True, "detail": "in memory"}}}
 
+    def post_samples(self, source: str | None, authorization: str, body: bytes) -> tuple[int, bytes]:
+        raise Refused("source: this plant has no http source")
+
     def metrics(self) -> bytes:
         return b"python_info 1.0\n"
 

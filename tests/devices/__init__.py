@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 from devices.base import Device
+from devices.http import HttpDevice
 from devices.modbus import ModbusDevice
 from devices.opcua import OpcUaDevice
 from devices.shdr import ShdrDevice
 
 DEVICES: dict[str, Callable[[int], Device]] = {
+    "http": HttpDevice,
     "opcua": OpcUaDevice,
     "modbus": ModbusDevice,
     "shdr": ShdrDevice,
