@@ -61,7 +61,7 @@ def ledger(
     ]
     rows = _holding(_pieces(pl.concat(marks), begins, window), stops)
     rows = _holding(rows, shifts.select("equipment", "start", "end", "kind", "shift", "shift_start"))
-    rows = _without_order(_holding(rows, runs), plant)
+    rows = _as_usual(_holding(rows, runs), plant)
     rows = _holding(rows, recoded.rename({"reason": "recoded"}))
     rows = _holding(rows, cycles, "material")
     rows = _book(_categorise(rows, plant), increments, stops, plant, begins, window)
@@ -126,12 +126,11 @@ def _holding(rows: pl.DataFrame, spans: pl.DataFrame, *by: str) -> pl.DataFrame:
     return found.with_columns(pl.when(holds).then(pl.col(c)).alias(c) for c in said).drop("since", "until")
 
 
-def _without_order(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """What a machine makes while no order runs on it, where the plant file says so."""
+def _as_usual(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """What a machine makes where no order says it, if the plant file does."""
     usual = {m.id: m.material for m in plant.machines() if m.material is not None}
     makes = pl.col("equipment").replace_strict(usual, default=None, return_dtype=pl.String)
-    idle = pl.col("order").is_null() & pl.col("material").is_null()
-    return rows.with_columns(material=pl.when(idle).then(makes).otherwise("material"))
+    return rows.with_columns(material=pl.coalesce("material", makes))
 
 
 def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:

@@ -101,7 +101,7 @@ class Equipment:
     upstream: tuple[str, ...] = ()
     """Machines that feed this one (line topology)."""
     material: str | None = None
-    """What a machine makes while no order runs on it."""
+    """What a machine makes when no order says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

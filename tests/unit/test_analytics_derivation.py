@@ -321,7 +321,7 @@ def test_parts_go_to_the_row_they_were_counted_in_at_the_cycle_of_that_time() ->
     ]
 
 
-def test_without_an_order_parts_are_rated_as_what_the_machine_usually_makes() -> None:
+def test_parts_no_order_names_are_rated_as_what_the_machine_usually_makes() -> None:
     frame = samples(
         state=[(0, RUN)], order=[(0, ""), (100, "A"), (200, "X")], good=[(0, 0), (50, 5), (150, 8), (250, 10)]
     )
@@ -333,7 +333,7 @@ def test_without_an_order_parts_are_rated_as_what_the_machine_usually_makes() ->
     assert ledger.select("order", "material", "good", "ideal", "unrated").rows() == [
         (None, "p", 5, 10_000_000, 0),
         ("A", "p", 3, 6_000_000, 0),
-        ("X", None, 2, 0, 2),  # an order of something else, nobody knows what
+        ("X", "p", 2, 4_000_000, 0),  # an order nobody has told of
     ]
 
 
