@@ -3,7 +3,7 @@
 # They are only installed: the tests start their own copies on free loopback ports.
 set -euo pipefail
 
-declare -A package_of=([chromium]=chromium [influxd]=influxdb [nginx]=nginx-light [postgres]=postgresql)
+declare -A package_of=([chromium]=chromium [influxd]=influxdb [mosquitto]=mosquitto [nginx]=nginx-light [postgres]=postgresql)
 # Debian keeps PostgreSQL's programs out of the path, one folder for each version.
 PATH="$PATH:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)"
 
@@ -12,7 +12,7 @@ for program in "${!package_of[@]}"; do
     command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
 if ((${#missing[@]} == 0)); then
-    echo "services: chromium, influxd, nginx and postgres are installed"
+    echo "services: chromium, influxd, mosquitto, nginx and postgres are installed"
     exit 0
 fi
 
@@ -48,6 +48,7 @@ if [[ -d /run/systemd/system ]]; then
     for package in "${missing[@]}"; do
         case $package in
             influxdb) systemctl disable --now influxdb ;;
+            mosquitto) systemctl disable --now mosquitto ;;
             nginx-light) systemctl disable --now nginx ;;
             postgresql) systemctl disable --now postgresql ;;
         esac

@@ -63,15 +63,16 @@ def services(path: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_services_has_nothing_to_do_when_all_is_there(tmp_path: Path) -> None:
-    for program in ("chromium", "influxd", "nginx", "postgres"):
+    for program in ("chromium", "influxd", "mosquitto", "nginx", "postgres"):
         (tmp_path / program).symlink_to("/bin/true")
     done = services(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "services: chromium, influxd, nginx and postgres are installed\n"
+    assert done.stdout == "services: chromium, influxd, mosquitto, nginx and postgres are installed\n"
 
 
 def test_services_names_what_is_missing_where_it_cannot_install(tmp_path: Path) -> None:
     (tmp_path / "chromium").symlink_to("/bin/true")
+    (tmp_path / "mosquitto").symlink_to("/bin/true")
     (tmp_path / "nginx").symlink_to("/bin/true")
     (tmp_path / "postgres").symlink_to("/bin/true")
     done = services(tmp_path)
