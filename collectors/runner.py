@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from collectors.emit import SourceEmit, SpoolEmit
 from collectors.ports import Collector
 from collectors.spool import Spool
 from collectors.watch import SpoolWatch
+from plant.changes import collected
 from plant.model import Plant, Signal, Source
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,9 @@ class Collecting:
         for source in plant.sources.values():
             if source.process != self._process:
                 continue
-            signals = tuple(_as_collected(s) for s in plant.signals.values() if s.source == source.id)
+            _, signals = wants = collected(plant, source.id)
             now = self._running.get(source.id)
-            if now is not None and (now.source, now.signals) == (source, signals):
+            if now is not None and (now.source, now.signals) == wants:
                 wanted[source.id] = now
                 continue
             module = discover().get(source.protocol)
@@ -153,11 +154,6 @@ class Collecting:
                 "signals": seen.signals,
             }
         return sources
-
-
-def _as_collected(signal: Signal) -> Signal:
-    """The signal without what only the derivation looks at: a new name for a state does not interrupt collecting."""
-    return replace(signal, states={}, modulus=None, min_cycle=None, unit="")
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> list[str]:

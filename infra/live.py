@@ -8,20 +8,17 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from analytics.forecast import EPOCH, RESOLUTION
-from analytics.ledger import ledger
 from execution.orders import JobOrder
-from execution.running import machine_runs
 from infra.historians.waiting import History
 from infra.records.database import Database
 from infra.records.ledger import LedgerRows
-from infra.records.orders import OrderRuns, Orders
-from infra.records.recodes import Recodes
-from pipelines.derive import Facts, facts
+from infra.records.orders import Orders
+from infra.rederive import AHEAD, discrete_signals, ledger_of, said, stored_facts, stored_samples
 from pipelines.fold import Fold
 from pipelines.ports import HistorianError
 from pipelines.running import RunningLedger
 from plant.frames import Window
-from plant.model import DISCRETE_ROLES, Plant
+from plant.model import Plant
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +26,6 @@ REMEMBERED = timedelta(hours=26)
 """How far back the fold reaches: more than a day of shifts, so that the board never asks the historian."""
 ASK_AGAIN = 5.0
 """Seconds a history that could not be read is left alone."""
-AHEAD = timedelta(hours=1)
-"""Samples after a window that are read with it: they say how long its last stop was."""
 
 
 class Live:
@@ -45,7 +40,7 @@ class Live:
         self._ask_again = 0.0
         self._fold = Fold(plant, self._stored, self.since)
         self._running = RunningLedger(plant, self._fold)
-        self._signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
+        self._signals = discrete_signals(plant)
         try:
             for batch in history.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
                 self.accept(batch)
@@ -72,15 +67,18 @@ class Live:
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
         """`plant.frames.LEDGER` of the window, cut off at now."""
         window = Window(min(window.start, now), min(window.end, now))
-        found = self._fold.facts(now) if window.start >= self.since else self._from_history(window, now)
-        runs, recodes = self._said(window, found.runs)
-        return ledger(found.intervals, found.increments, runs, recodes, self.plant, window, edges)
+        if window.start >= self.since:
+            found = self._fold.facts(now)
+        else:
+            samples = stored_samples(self._history, self._signals, window, now)
+            found = stored_facts(samples, self.plant, window, now)
+        return ledger_of(found, self._database, self.plant, window, edges)
 
     def running_ledger(self, start: datetime, now: datetime, edges: Iterable[datetime]) -> pl.DataFrame:
         """`ledger` from `start` (not before `since`) to now, for who asks every second: only what is new since
         the last time is derived, as long as `start` stays, or moves on to one of the edges."""
         window = Window(start, now)
-        runs, recodes = self._said(window, self._fold.runs(now))
+        runs, recodes = said(self._database, self.plant, window, self._fold.runs(now))
         return self._running.rows(window, runs, recodes, edges)
 
     def reported_runs(self, now: datetime) -> pl.DataFrame:
@@ -109,15 +107,6 @@ class Live:
         with self._database.read() as connection:
             return Orders(connection).all()
 
-    def _said(self, window: Window, reported: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Order runs and re-codings that touch the window."""
-        with self._database.read() as connection:
-            booked = OrderRuns(connection).touching(window)
-            named = {order for order in reported["order"].unique() if order is not None}
-            orders = Orders(connection).find(named)
-            recodes = Recodes(connection).touching(window)
-        return machine_runs(self.plant, booked, reported, orders), recodes
-
     def _lacks(self, error: HistorianError) -> None:
         if not self.problem:
             log.error("the live figures lack what was stored before: %s", error)
@@ -131,12 +120,6 @@ class Live:
         except HistorianError:
             self._ask_again = time.monotonic() + ASK_AGAIN
             raise
-
-    def _from_history(self, window: Window, now: datetime) -> Facts:
-        """Facts around a window from stored samples; each series starts with the value it had before."""
-        before = self._history.last(window.start)
-        stored = self._history.read(Window(window.start, min(window.end + AHEAD, now)), signals=self._signals)
-        return facts(pl.concat([before, stored]), self.plant, min(window.end + AHEAD, now))
 
 
 def _remembered_at(now: datetime) -> datetime:
