@@ -95,6 +95,22 @@ def derive(
 
 
 @app.command()
+def plan(
+    current: Annotated[Path, typer.Argument(help="The plant file in use.")],
+    other: Annotated[Path, typer.Argument(help="The plant file you would like.")],
+    data: Data = Path("var/plant"),
+    days: Annotated[
+        float, typer.Option(min=0, max=366, help="Compare the figures of so many days; 0: do not.")
+    ] = 7.0,
+    json: Json = False,
+) -> None:
+    """Show what another plant file changes, connections and figures, before it does."""
+    from infra.cli.plan import run
+
+    raise typer.Exit(run(current, other, data, days, json))
+
+
+@app.command()
 def replay(
     plant: PlantPath,
     recording: Annotated[list[Path], typer.Argument(help="SHDR, CSV or Parquet.")],
