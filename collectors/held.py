@@ -4,7 +4,7 @@ A value reported on change stands until the next change, but silence may also be
 source proves to be alive, the values it holds are said again with the time of the proof, on its own clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -41,6 +41,8 @@ class Held:
         self._repeated = pl.DataFrame(repeated, schema=dict.fromkeys(KEY, pl.String), orient="row")
         self._heartbeat = heartbeat
         self._held = empty(SAMPLES)
+        self._losses: list[tuple[datetime, pl.DataFrame]] = []
+        """When a loss was said, and the values that stood just before it."""
         self._beat: datetime | None = None
         self._since: datetime | None = None
         self._newest: datetime | None = None
@@ -49,6 +51,11 @@ class Held:
 
     def connected(self) -> None:
         """A connection was made: what was held is asked anew."""
+        self._losses = []
+        self.resumed()
+
+    def resumed(self) -> None:
+        """A connection was made to a source that may have kept what we missed: see `recovered`."""
         self._held, self._beat, self._since = empty(SAMPLES), None, None
 
     def update(self, batch: pl.DataFrame, proof: datetime, initial: bool = False) -> pl.DataFrame:
@@ -74,12 +81,48 @@ class Held:
             late = late.sort("time", maintain_order=True).unique(KEY, keep="last", maintain_order=True)
             if not late.is_empty():
                 out = pl.concat([batch, late.with_columns(pl.lit(self._beat).cast(TIME).alias("time"))])
-        self._held = (
-            pl.concat([self._held, batch])
-            .sort("time", maintain_order=True)
-            .unique(KEY, keep="last", maintain_order=True)
-        )
+        self.fill(batch)
         return out
+
+    def fill(self, batch: pl.DataFrame) -> None:
+        """Take samples that came later than others: nothing is said because of them."""
+        self._held = _latest(self._held, batch)
+        self._losses = [
+            (time, _latest(before, batch.filter(pl.col("time") < time))) for time, before in self._losses
+        ]
+
+    def newest(self) -> dict[str, tuple[datetime, float | None, str | None]]:
+        """Of each signal ("equipment.signal") the newest sample: time, value, text; also from before a loss."""
+        known = _latest(*(before for _, before in self._losses), self._held)
+        rows = known.select("equipment", "signal", "time", "value", "text").iter_rows()
+        return {f"{equipment}.{signal}": (time, value, text) for equipment, signal, time, value, text in rows}
+
+    def recovered(self, received: datetime, signals: Collection[str] | None = None) -> pl.DataFrame:
+        """Nothing of these signals (None: of any) was missed over the losses said: what stood before each is said
+        again at its very time, so that it overwrites the sample without a value (received later)."""
+        out = [empty(SAMPLES)]
+        for time, before in self._losses:
+            mine = before.filter(_among(signals))
+            out.append(
+                mine.filter(
+                    (pl.col("quality") != BAD)
+                    & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+                ).with_columns(
+                    pl.lit(time).cast(TIME).alias("time"), pl.lit(received).cast(TIME).alias("received")
+                )
+            )
+            self._held = _latest(mine, self._held)
+        self.unrecovered(signals)
+        return pl.concat(out)
+
+    def unrecovered(self, signals: Collection[str] | None = None) -> None:
+        """What these signals (None: all) were during the losses said stays unknown."""
+        left = [(time, before, before.filter(~_among(signals))) for time, before in self._losses]
+        self._losses = [
+            (time, rest)
+            for time, before, rest in left
+            if signals is not None and (before.is_empty() or not rest.is_empty())
+        ]
 
     def beat(self, proof: datetime, received: datetime) -> pl.DataFrame:
         """The held values said again at `proof`, when it is time to; otherwise nothing."""
@@ -108,5 +151,21 @@ class Held:
         if self._newest is not None:
             after = self._newest + timedelta(microseconds=1)
             time = after if self.clock is Clock.OTHER else max(time, after)
+        self._losses.append((time, _latest(*(before for _, before in self._losses), self._held)))
         self._held, self._beat = empty(SAMPLES), None
         return no_value(self._signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))
+
+
+def _latest(*frames: pl.DataFrame) -> pl.DataFrame:
+    """The newest sample of each signal; of two at one time the later frame's."""
+    return (
+        pl.concat([empty(SAMPLES), *frames])
+        .sort("time", maintain_order=True)
+        .unique(KEY, keep="last", maintain_order=True)
+    )
+
+
+def _among(signals: Collection[str] | None) -> pl.Expr:
+    if signals is None:
+        return pl.lit(True)
+    return pl.concat_str("equipment", "signal", separator=".").is_in(list(signals))

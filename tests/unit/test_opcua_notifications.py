@@ -1,4 +1,4 @@
-"""OPC UA notifications as the library decodes them, to samples; and node ids as the plant file writes them."""
+"""OPC UA notifications as they come from a server, to samples; and node ids as the plant file writes them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -6,12 +6,14 @@ from typing import Any
 import polars as pl
 import pytest
 from asyncua import ua
+from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.opcua import check
 from collectors.opcua.address import problem, resolve
 from collectors.opcua.notifications import handles, to_frame
+from collectors.opcua.publish import decode
 from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN
 from plant.model import Role, Signal, Source
 
@@ -29,7 +31,12 @@ def item(handle: int, value: Any, status: int = 0, **times: datetime) -> ua.Moni
 
 
 def frame(*items: ua.MonitoredItemNotification) -> pl.DataFrame:
-    return to_frame(items, handles(SIGNALS), PUBLISHED, RECEIVED)
+    message = ua.NotificationMessage(
+        1, PUBLISHED, [ua.DataChangeNotification(MonitoredItems=list(items), DiagnosticInfos=[])]
+    )
+    response = ua.PublishResponse(Parameters=ua.PublishResult(SubscriptionId=1, NotificationMessage=message))
+    table = handles(dict(enumerate(SIGNALS)))
+    return to_frame(decode(struct_to_binary(response)).items, table, PUBLISHED, RECEIVED)
 
 
 @pytest.mark.parametrize(
@@ -73,19 +80,19 @@ def test_the_sources_time_counts_then_the_servers_then_the_publishing() -> None:
         st.tuples(
             st.integers(0, 3),
             st.one_of(
-                st.none(), st.booleans(), st.integers(-(2**63), 2**64), st.floats(), st.text(), st.binary()
+                st.none(),
+                st.booleans(),
+                st.integers(-(2**63), 2**63 - 1),
+                st.floats(),
+                st.text(),
+                st.binary(),
             ),
             st.integers(0, 2**32 - 1),
         )
     )
 )
 def test_no_value_breaks_the_columns(given_items: list[tuple[int, Any, int]]) -> None:
-    items = []
-    for handle, value, status in given_items:
-        data = ua.DataValue(ua.Variant(0), StatusCode=ua.StatusCode(status), SourceTimestamp=AT)
-        data.Value.Value = value
-        items.append(ua.MonitoredItemNotification(ClientHandle=handle, Value=data))
-    got = frame(*items)
+    got = frame(*(item(handle, value, status, SourceTimestamp=AT) for handle, value, status in given_items))
     assert got.height == sum(handle < len(SIGNALS) for handle, *_ in given_items)
     assert got["value"].is_finite().all()
     assert got.filter(pl.col("value").is_null() & pl.col("text").is_null())["quality"].unique().to_list() in (
