@@ -28,6 +28,7 @@ from collectors.opcua import offers as offered
 from collectors.opcua.certificates import Certificate, Identity, grouped, plain, problem, read
 from collectors.opcua.offers import NoOfferError, Offer, Token, choose, choose_token
 from collectors.opcua.pki import Known, Pki, PkiError
+from collectors.opcua.transport import use_transport
 
 TIMEOUT = 10.0
 """Seconds for asking a server what it offers."""
@@ -133,6 +134,7 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
     `folder` is the plant's data folder, `source` the source's id. Raises ConnectionLostError with what is wrong and
     what to do; a server certificate that is not trusted is kept among the refused ones.
     """
+    use_transport(client)
     url, security, policy = options["url"], options["security"], options["policy"]
     data = shlex.quote(str(folder))
     user = await asyncio.to_thread(_take_user, client, options)
@@ -194,6 +196,7 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
 async def offers_of(url: str) -> list[Offer]:
     """What a server says, over an open connection, that it offers. Raises ConnectionLostError."""
     client = Client(url, timeout=TIMEOUT / 2)
+    use_transport(client)
     try:
         async with asyncio.timeout(TIMEOUT):
             return _offers(await client.connect_and_get_server_endpoints())
