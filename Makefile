@@ -13,6 +13,7 @@ setup: $(VENV)/.ready
 services: setup
 	@infra/scripts/services.sh
 	@infra/scripts/npm.sh
+	@infra/scripts/open62541.sh
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

@@ -13,14 +13,14 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from asyncua.ua.uaerrors import BadUserAccessDenied
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from devices.opcua_servers import NodeOpcUa, ServerOptions, ServerProcess
+from devices.opcua_servers import NodeOpcUa, Open62541, ServerOptions, ServerProcess
 
 pytestmark = pytest.mark.server
 
 Server = Callable[[int, ServerOptions], ServerProcess]
 
 
-@pytest.fixture(params=[NodeOpcUa], ids=["node-opcua"])
+@pytest.fixture(params=[NodeOpcUa, Open62541], ids=["node-opcua", "open62541"])
 def server(request: pytest.FixtureRequest) -> Server:
     return request.param
 
