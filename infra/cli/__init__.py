@@ -38,6 +38,36 @@ def check(plant: PlantPath, json: Json = False) -> None:
 
 
 @app.command()
+def browse(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="opc.tcp://host:4840")],
+    watch: Annotated[
+        str, typer.Option(help="How long to watch what the variables do; 0s: only list them.")
+    ] = "60s",
+    write: Annotated[
+        Path | None, typer.Option(metavar="PLANT.toml", help="Write the machines into this plant file.")
+    ] = None,
+    cycle: Annotated[
+        list[str] | None,
+        typer.Option(help="Ideal cycle: 2.4s or 30/min; of one machine of several: MACHINE=2.4s."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Take what is proposed without asking.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List also what has no part in the proposal.")] = False,
+    user: Annotated[
+        str, typer.Option(help="Who logs in there; the password is read from LINESIDE_SOURCE_PASSWORD.")
+    ] = "",
+    security: Annotated[
+        str, typer.Option(help="OPC UA: auto, SignAndEncrypt, Sign or None, as in the plant file.")
+    ] = "",
+    data: Data = Path("var/plant"),
+    json: Json = False,
+) -> None:
+    """Look at a source, say what its variables probably are, and write that into a plant file."""
+    from infra.cli.browse import run
+
+    raise typer.Exit(run(address, watch, write, cycle or [], yes, every, json, data, user, security))
+
+
+@app.command()
 def up(
     plant: PlantPath,
     data: Data = Path("var/plant"),
