@@ -298,7 +298,7 @@ int main(int argc, char **argv) {
     config.samplingIntervalLimits.min = sampling;
     config.queueSizeLimits.max = (UA_UInt32)atol(option("queue_size", "100000"));
     config.maxMonitoredItemsPerSubscription = (UA_UInt32)atol(option("items_per_subscription", "100000"));
-    config.maxNotificationsPerPublish = 0;
+    config.maxNotificationsPerPublish = 100000; /* 0 is none here, not any number */
     config.maxPublishReqPerSession = 20;
     config.historizingEnabled = history > 0;
     config.accessHistoryDataCapability = history > 0;
