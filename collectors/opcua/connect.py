@@ -14,7 +14,7 @@ from typing import Any
 from asyncua import Client, ua
 
 from collectors.connection import ConnectionLostError
-from collectors.opcua.security import secure
+from collectors.opcua.security import Secured, secure
 
 log = logging.getLogger(__name__)
 logging.getLogger("asyncua").setLevel(
@@ -26,6 +26,8 @@ CLOSE_TIMEOUT = 2.0
 REQUEST_TIMEOUT = 4.0
 RENEW_AT = 0.75
 """Of the secure channel's life (OPC 10000-4, 5.6.2.1)."""
+RENEW_AFTER = 1.0
+"""Seconds, whatever life the server says it has."""
 
 
 class Link:
@@ -64,7 +66,7 @@ class Link:
             secured = await secure(client, self._source, self._options, self._folder)
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
-                    reused = await self._open(client)
+                    reused = await self._open(client, secured)
             except ConnectionLostError:
                 raise
             except Exception as error:  # the library has no one error for a server that refuses
@@ -98,12 +100,14 @@ class Link:
         self.drop()
         self._client = None
 
-    async def _open(self, client: Any) -> bool:
+    async def _open(self, client: Any, secured: Secured) -> bool:
         await client.connect_socket()
         await client.send_hello()
         await client.open_secure_channel()
-        if client.uaclient.has_session and await self._activate_again(client):
-            return True
+        if client.uaclient.has_session:
+            await secured.verify()
+            if await self._activate_again(client):
+                return True
         self._client = None  # a session half made is not used again
         await client.create_session()
         await client._activate_with_credentials()
@@ -130,7 +134,7 @@ class Link:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._client.secure_channel_timeout / 1000 * RENEW_AT)
+            await asyncio.sleep(max(self._client.secure_channel_timeout / 1000 * RENEW_AT, RENEW_AFTER))
             try:
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()

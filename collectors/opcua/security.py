@@ -10,7 +10,7 @@ import contextlib
 import re
 import shlex
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ from collectors.opcua import offers as offered
 from collectors.opcua.certificates import Certificate, Identity, grouped, plain, problem, read
 from collectors.opcua.offers import NoOfferError, Offer, Token, choose, choose_token
 from collectors.opcua.pki import Known, Pki, PkiError
-from collectors.opcua.transport import use_transport
+from collectors.opcua.transport import SMALL_MESSAGE, use_transport
 
 TIMEOUT = 10.0
 """Seconds for asking a server what it offers."""
@@ -60,14 +60,22 @@ DISTRUST = (
 REFUSED_USER = ("BadUserAccessDenied", "BadIdentityTokenRejected", "BadIdentityTokenInvalid")
 
 
+async def _nothing_to_verify() -> None:
+    """An open connection proves nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """How a client connects: `detail` for people, and what an error in connecting means."""
+    """How a client connects: `detail` for people, and what an error in connecting means.
+
+    `verify` checks, once the channel is open, that nobody in between weakened it; creating a session does that by
+    itself, whoever takes up an earlier session calls it. Raises ConnectionLostError.
+    """
 
     detail: str
     _url: str
     _user: str
-    _mode: str = offered.NONE
+    verify: Callable[[], Awaitable[None]] = _nothing_to_verify
     _own: Identity | None = None
     _data: str = ""
 
@@ -131,8 +139,9 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
     """Prepare the client, before it connects, for the options `security`, `policy` and the user's. It is then ready
     to `connect()`, whose errors `Secured.explain` puts into words.
 
-    `folder` is the plant's data folder, `source` the source's id. Raises ConnectionLostError with what is wrong and
-    what to do; a server certificate that is not trusted is kept among the refused ones.
+    `folder` is the plant's data folder, `source` the source's id ("": one that is only looked at). Raises
+    ConnectionLostError with what is wrong and what to do; a server certificate that is not trusted is kept among the
+    refused ones.
     """
     use_transport(client)
     url, security, policy = options["url"], options["security"], options["policy"]
@@ -146,7 +155,7 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
     offer = await _best_offer(url, security, policy, bool(user))
     try:
         pki = Pki(folder)
-        known = await asyncio.to_thread(pki.known, source)
+        known = await asyncio.to_thread(pki.known, source) if source else None
         before = known if known is not None and known.url == url else None
         if offer.mode == offered.NONE:
             if before is not None:
@@ -172,31 +181,36 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
     )
     _watch_tokens(client, kind, offer)
 
-    async def verify(_: x509.Certificate, application: Any) -> None:
-        """Called by the library when the channel is open and the server has proved that it holds the key."""
-        if wrong := problem(certificate, utc_now(), application.ApplicationUri or ""):
-            raise ConnectionLostError(f"{url}: the server's certificate cannot be used: {wrong}")
+    async def verify() -> None:
+        """The channel is open, so the server holds the certificate's key, and what it says now comes from it."""
         best = _choose(url, _offers(await client.get_endpoints()), security, policy, bool(user))
         if (best.mode, best.policy) != (offer.mode, offer.policy):
             raise ConnectionLostError(
                 f"{url} offers {best.text} over its secured connection, but only {offer.text} when asked openly: "
                 "somebody in between may have changed the answer"
             )
+        if wrong := problem(certificate, utc_now(), best.uri):
+            raise ConnectionLostError(f"{url}: the server's certificate cannot be used: {wrong}")
+        if not source:
+            return
         try:
             remembered = Known(url, certificate.fingerprint, offer.mode, offer.policy)
             await asyncio.to_thread(pki.remember, source, remembered)
         except PkiError as error:
             raise ConnectionLostError(f"{url}: {error}") from error
 
-    client.certificate_validator = verify
+    async def verify_session(_: x509.Certificate, __: Any) -> None:
+        await verify()
+
+    client.certificate_validator = verify_session
     text = offer.text + (f", {user}" if user else "")
-    return Secured(text, url, user, offer.mode, own, data)
+    return Secured(text, url, user, verify, own, data)
 
 
 async def offers_of(url: str) -> list[Offer]:
     """What a server says, over an open connection, that it offers. Raises ConnectionLostError."""
     client = Client(url, timeout=TIMEOUT / 2)
-    use_transport(client)
+    use_transport(client, SMALL_MESSAGE)
     try:
         async with asyncio.timeout(TIMEOUT):
             return _offers(await client.connect_and_get_server_endpoints())
