@@ -65,7 +65,7 @@ async function main() {
             maxMonitoredItemsPerSubscription: options.items_per_subscription,
             maxMonitoredItems: 1000000,
             maxMonitoredItemsQueueSize: options.queue_size,
-            minSupportedSampleRate: 10,
+            minSupportedSampleRate: 0, // changes closer than this would become one
         },
     });
     await server.initialize();
@@ -102,14 +102,22 @@ async function main() {
         // The k-th writing has the time start + k / rate; a late one is written at once with its own time.
         const start = Date.now();
         let k = 0;
-        const write = () => {
+        let busy = false;
+        const write = async () => {
+            if (busy) {
+                return;
+            }
+            busy = true;
             const due = Math.floor(((Date.now() - start) * options.rate) / 1000);
             for (; k < due; k += 1) {
                 const time = new Date(start + ((k + 1) * 1000) / options.rate);
                 for (const { node, type } of simulated) {
                     node.setValueFromSource(made(type, k + 1), StatusCodes.Good, time);
                 }
+                // A monitored item sees only the last of what is written in one turn.
+                await new Promise((resolve) => setImmediate(resolve));
             }
+            busy = false;
         };
         setInterval(write, Math.max(1, Math.floor(1000 / options.rate / 2)));
     }
