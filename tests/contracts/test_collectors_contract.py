@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from devices import DEVICES
+from devices import DEVICES, SERVERS
 from devices.base import Device
 
 from collectors import discover
@@ -79,7 +79,11 @@ async def collecting(
             await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.fixture(params=sorted(DEVICES))
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.server] if name in SERVERS else []) for name in sorted(DEVICES)
+    ]
+)
 def protocol(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

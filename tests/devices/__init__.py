@@ -5,6 +5,7 @@ from collections.abc import Callable
 from devices.base import Device
 from devices.http import HttpDevice
 from devices.modbus import ModbusDevice
+from devices.mqtt import MqttDevice
 from devices.opcua import OpcUaDevice
 from devices.shdr import ShdrDevice
 
@@ -12,5 +13,8 @@ DEVICES: dict[str, Callable[[int], Device]] = {
     "http": HttpDevice,
     "opcua": OpcUaDevice,
     "modbus": ModbusDevice,
+    "mqtt": MqttDevice,
     "shdr": ShdrDevice,
 }
+SERVERS = ("mqtt",)
+"""Those that need a program of infra/scripts/services.sh."""

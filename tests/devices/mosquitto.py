@@ -1,4 +1,4 @@
-"""A Mosquitto broker of the test's own, and a device that publishes to it. `infra/scripts/services.sh` installs Mosquitto."""
+"""A Mosquitto broker of the tests' own. `infra/scripts/services.sh` installs it."""
 
 import os
 import shutil

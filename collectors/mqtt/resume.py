@@ -1,0 +1,42 @@
+"""Taking up our session with the broker again, and saying what it did not keep."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from collectors.mqtt.broker import Session
+from collectors.mqtt.link import Link
+from collectors.ports import Emit
+
+KEEP_EVERY = timedelta(seconds=10)
+"""How often it is written down how far we are: a gap after a kill begins at most this much too early."""
+
+
+class Resume:
+    """One connection's view of what was heard before."""
+
+    def __init__(self, session: Session, qos: int, emit: Emit) -> None:
+        self._session, self._qos, self._emit = session, qos, emit
+        self._kept: datetime | None = None
+
+    async def connected(self, link: Link, present: bool, filters: Sequence[str], now: datetime) -> None:
+        """Record what nobody kept for us, and end subscriptions that are no longer wanted. Before subscribing."""
+        heard = self._session.heard
+        if heard is not None and not (present and self._qos):
+            why = (
+                f"{link.place} had no session for us (client_id {self._session.client_id}): it expired, or the broker "
+                "was started again without what it keeps"
+                if self._qos
+                else "with qos 0 the broker keeps nothing while nobody is connected"
+            )
+            await self._emit.gap(min(heard, now), now, why)
+        old = [f for f in self._session.filters if f not in set(filters)]
+        if present and old:
+            await link.unsubscribe(old)
+        self._session.keep(filters, now)
+        self._kept = now
+
+    async def stored(self, time: datetime) -> None:
+        """Everything that had come by then is on disk."""
+        if self._kept is None or time - self._kept >= KEEP_EVERY:
+            self._session.keep(heard=time)
+            self._kept = time
