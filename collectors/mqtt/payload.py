@@ -291,6 +291,12 @@ def _ends_without(samples: pl.DataFrame, signal: Signal) -> bool:
     return not its.is_empty() and its["quality"][-1] == BAD
 
 
+def parse_json(payload: bytes | bytearray) -> tuple[bool, Any]:
+    """Whether a payload is JSON, and the document."""
+    document = _parse(payload)
+    return document is not MISSING, document
+
+
 def _parse(payload: bytes | bytearray) -> Any:
     """The JSON document a payload is; MISSING when it is none."""
     try:
