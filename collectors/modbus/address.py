@@ -1,33 +1,38 @@
-"""Modbus addresses, coalesced into blocks, and the decoding of a block. Pure."""
+"""Modbus addresses: what one value in a device is. Pure."""
 
 import re
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 SYNTAX = re.compile(r"(holding|input|coil|discrete):(\d{1,5}):([a-z0-9<>]+?)(?:\.(\d{1,2}))?")
-FORMATS = {
-    "int16": ("h", 1),
-    "uint16": ("H", 1),
-    "int32": ("i", 2),
-    "uint32": ("I", 2),
-    "float32": ("f", 2),
-    "int64": ("q", 4),
-    "uint64": ("Q", 4),
-    "float64": ("d", 4),
+REGISTERS = {
+    "int16": 1,
+    "uint16": 1,
+    "int32": 2,
+    "uint32": 2,
+    "float32": 2,
+    "int64": 4,
+    "uint64": 4,
+    "float64": 4,
+    "bcd16": 1,
+    "bcd32": 2,
+    "bool": 1,
 }
+"""Types of fixed length, in registers."""
 MOST_REGISTERS, MOST_BITS = 125, 2000
 """Per request (Modbus Application Protocol V1.1b3, 6.1 to 6.4)."""
 
 FIX = (
     'write it like "holding:100:uint32", "input:4:float32", "holding:7:bit.3", "holding:30:string<8>" or '
     '"coil:5:bool"; addresses count from 0; types int16 uint16 int32 uint32 int64 uint64 '
-    "float32 float64 string<N> bit bool"
+    "float32 float64 bcd16 bcd32 string<N> bit bool"
 )
 
-WordOrder = Literal["big", "little"]
 Area = Literal["holding", "input", "coil", "discrete"]
+ByteOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+"""Where the bytes of a 32 bit number stand, A the most significant: CDAB has the low word first, BADC swaps the bytes
+within each word, DCBA both. 64 bits alike."""
+BYTE_ORDERS: tuple[ByteOrder, ...] = ("ABCD", "CDAB", "BADC", "DCBA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,19 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One request, and where the values are in its answer: (index of the address, offset)."""
+class Wanted:
+    """One value of one unit."""
 
-    area: Area
-    start: int
-    length: int
-    members: tuple[tuple[int, int], ...]
+    unit: int
+    address: Address
+    byte_order: ByteOrder = "ABCD"
+    text: bool = False
+    """Numbers are wanted as text, too: an order number."""
+
+
+def is_bits(area: Area) -> bool:
+    """Whether the area holds bits, not registers."""
+    return area in ("coil", "discrete")
 
 
 def parse(text: str) -> Address:
@@ -63,6 +74,12 @@ def parse(text: str) -> Address:
     return Address(area, start, kind, length, int(bit or 0))  # type: ignore[arg-type]
 
 
+def characters(kind: str) -> int:
+    """How many characters a string<N> has; 0 for every other type."""
+    found = re.fullmatch(r"string<(\d{1,3})>", kind)
+    return int(found[1]) if found else 0
+
+
 def _length(area: str, kind: str, bit: str | None) -> int:
     if area in ("coil", "discrete"):
         if kind != "bool" or bit is not None:
@@ -70,81 +87,8 @@ def _length(area: str, kind: str, bit: str | None) -> int:
         return 1
     if kind == "bit" and bit is not None and int(bit) <= 15:
         return 1
-    if bit is None and kind in FORMATS:
-        return FORMATS[kind][1]
-    if bit is None and kind == "bool":
-        return 1
-    string = re.fullmatch(r"string<(\d{1,3})>", kind)
-    if bit is None and string and 1 <= int(string[1]) <= 2 * MOST_REGISTERS:
-        return (int(string[1]) + 1) // 2
+    if bit is None and kind in REGISTERS:
+        return REGISTERS[kind]
+    if bit is None and 1 <= characters(kind) <= 2 * MOST_REGISTERS:
+        return (characters(kind) + 1) // 2
     raise ValueError(FIX)
-
-
-def blocks(addresses: Sequence[Address], max_gap: int) -> list[Block]:
-    """The fewest requests that read all addresses, bridging up to `max_gap` unused ones.
-
-    A value is never split over two requests, so it is never made of two moments.
-    """
-    found: list[Block] = []
-    order = sorted(range(len(addresses)), key=lambda i: (addresses[i].area, addresses[i].start))
-    for index in order:
-        address = addresses[index]
-        most = MOST_BITS if address.area in ("coil", "discrete") else MOST_REGISTERS
-        if found:
-            last = found[-1]
-            length = max(last.length, address.start + address.length - last.start)
-            near = address.start <= last.start + last.length + max_gap
-            if last.area == address.area and near and length <= most:
-                member = (index, address.start - last.start)
-                found[-1] = Block(last.area, last.start, length, (*last.members, member))
-                continue
-        found.append(Block(address.area, address.start, address.length, ((index, 0),)))
-    return found
-
-
-class BlockDecoder:
-    """The compiled decoding of one block of registers."""
-
-    def __init__(self, block: Block, addresses: Sequence[Address], word_order: WordOrder) -> None:
-        self.block = block
-        self._addresses = addresses
-        self._words = struct.Struct(f">{block.length}H")
-        self._readers = [
-            (index, offset, _format(addresses[index]), addresses[index].length)
-            for index, offset in block.members
-        ]
-        self._swap = word_order == "little"
-
-    def registers(self, registers: Sequence[int]) -> list[tuple[int, float | int | str]]:
-        """(index of the address, value) out of the answer's registers; raises ValueError if some are
-        missing."""
-        if len(registers) != self.block.length:
-            raise ValueError(f"answered {len(registers)} of {self.block.length} registers")
-        raw = self._words.pack(*registers)
-        values: list[tuple[int, float | int | str]] = []
-        for index, offset, compiled, length in self._readers:
-            address = self._addresses[index]
-            part = raw[2 * offset : 2 * (offset + length)]
-            if compiled is None:
-                values.append((index, part.rstrip(b"\0 ").split(b"\0")[0].decode("latin-1")))
-            elif address.kind == "bit":
-                values.append((index, registers[offset] >> address.bit & 1))
-            elif address.kind == "bool":
-                values.append((index, int(registers[offset] != 0)))
-            else:
-                if self._swap and length > 1:
-                    part = b"".join(part[i : i + 2] for i in range(len(part) - 2, -1, -2))
-                values.append((index, compiled.unpack(part)[0]))
-        return values
-
-    def bits(self, bits: Sequence[bool]) -> list[tuple[int, float | int | str]]:
-        """The same for coils and discrete inputs; answers are padded to whole bytes."""
-        if len(bits) < self.block.length:
-            raise ValueError(f"answered {len(bits)} of {self.block.length} bits")
-        return [(index, int(bits[offset])) for index, offset in self.block.members]
-
-
-def _format(address: Address) -> struct.Struct | None:
-    if address.kind.startswith("string"):
-        return None
-    return struct.Struct(">" + FORMATS[address.kind][0]) if address.kind in FORMATS else struct.Struct(">H")

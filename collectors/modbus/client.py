@@ -1,192 +1,243 @@
-"""The Modbus TCP collector: polls on a schedule that does not drift."""
+"""The Modbus collector: groups of signals, each polled on a schedule that does not drift."""
 
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ModbusException
 
 from collectors.connection import ConnectionLostError, keep_connected, up, utc_now
-from collectors.held import Held
-from collectors.modbus.address import Block, BlockDecoder, blocks, parse
+from collectors.held import SAME_CLOCK
+from collectors.modbus.address import ByteOrder, Wanted, parse
+from collectors.modbus.decode import Plan
+from collectors.modbus.frame import Columns
+from collectors.modbus.link import Link
+from collectors.modbus.outgoing import Outgoing
+from collectors.modbus.reading import Reading, Round
 from collectors.ports import Emit, SourceStatus
-from collectors.samples import no_value, signal_table, to_samples
-from plant.frames import GOOD, TIME
-from plant.model import Signal, Source
+from collectors.samples import TEXT_ROLES, no_value
+from plant.frames import TIME
+from plant.model import Signal
 
 log = logging.getLogger(__name__)
-logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it logs is raised too, and said by us
 
 RETRY_ADDRESSES = 60.0
-"""Seconds until addresses the device refused are read again."""
+"""Seconds until an address the device refused is asked for again."""
 FIRST_CLOCK_MS = 100_000_000_000
 """A device clock before 1973 was never set."""
+MOMENT = timedelta(microseconds=1)
+AWAY = "nothing was polled while the device was away; Modbus keeps nothing"
+SPOOL = "nothing was polled while the spool took nothing"
 
-Value = float | int | str
 
+@dataclass(slots=True)
+class _Group:
+    """Signals polled together."""
 
-class RefusedError(Exception):
-    """The device answered that it will not: the message says what."""
+    every: float
+    indices: tuple[int, ...]
+    time: datetime | None = None
+    """Of its newest samples."""
+    plan: Plan | None = None
+    columns: Columns | None = None
 
 
 class ModbusCollector:
-    """Collects one device. Every poll gives a sample per signal; what was not polled is not known."""
+    """Collects one device, or the units behind one gateway. Every poll gives a sample per signal; what was not polled
+    is not known, and recorded as a gap.
+
+    `options` and `collect` (one per signal) as `collectors.modbus` reads them.
+    """
 
     def __init__(
         self,
-        source: Source,
         signals: tuple[Signal, ...],
         options: Mapping[str, Any],
+        collect: Sequence[Mapping[str, Any]],
         retry_addresses: float = RETRY_ADDRESSES,
     ) -> None:
         self.status = SourceStatus()
-        self._signals, self._options, self._source = signals, options, source
-        self._addresses = [parse(signal.address) for signal in signals]
-        if options["clock"] is not None:
-            self._addresses.append(parse(options["clock"]))
-        self._table = signal_table(signals).with_row_index("index")
-        self._held = Held(signals, timedelta(0))
-        self._retry = retry_addresses
+        self._signals, self._options, self._retry = signals, options, retry_addresses
+        self._keys = [f"{s.equipment}.{s.id}" for s in signals]
+        self._wanted = _wanted(signals, options, collect)
+        self._missing: dict[int, tuple[datetime | None, str]] = dict.fromkeys(range(len(signals)), (None, ""))
+        """Signals without a value now: the time of the last they had in this run, and why there is none."""
+        self._newest: datetime | None = None
+        self._same_clock = True
+        self._groups = _by_period(options["poll"], collect)
+        self._outgoing = Outgoing()
 
     async def run(self, emit: Emit) -> None:
         """Collect until cancelled."""
-        await keep_connected(self.status, lambda: self._session(emit), self._held.lost, emit)
+        await keep_connected(self.status, lambda: self._session(emit), self._lost, emit)
 
     async def _session(self, emit: Emit) -> None:
-        host, port, timeout = self._options["host"], self._options["port"], self._options["timeout"]
-        client = AsyncModbusTcpClient(host, port=port, timeout=timeout, retries=0, reconnect_delay=0)
+        options = self._options
+        link = Link(options["host"], options["port"], options["framing"], options["timeout"])
+        await link.open()
         try:
-            if not await client.connect():
-                raise ConnectionLostError(f"no Modbus device at {host}:{port}")
-            await self._poll(client, emit)
-        except ModbusException as error:
-            raise ConnectionLostError(f"{host}:{port} does not answer ({error})") from error
+            async with asyncio.TaskGroup() as tasks:
+                for group in self._groups:
+                    tasks.create_task(self._poll(link, group, emit))
+        except ExceptionGroup as failed:
+            lost, others = failed.split(ConnectionLostError)
+            if lost is None or others is not None:
+                raise
+            raise ConnectionLostError(str(lost.exceptions[0])) from failed
         finally:
-            client.close()
+            link.close()
+            for group in self._groups:
+                self._miss(group.indices, group.time, AWAY)
 
-    async def _poll(self, client: AsyncModbusTcpClient, emit: Emit) -> None:
-        clock, every = asyncio.get_running_loop().time, self._options["poll"]
+    async def _poll(self, link: Link, group: _Group, emit: Emit) -> None:
+        """Poll one group for ever, at multiples of its period; a poll that would come too late is left out."""
+        clock, where = asyncio.get_running_loop().time, f"{self._options['host']}:{self._options['port']}"
+        reading = self._reading(link, group)
         start, done, device_time = clock(), 0, None
-        plan, planned = self._plan(), start
         while True:
-            if self.status.bad and clock() - planned >= self._retry:
-                plan, planned = self._plan(), clock()
-            values = await self._read(client, plan, emit)
+            got = await reading.round()
             now = utc_now()
-            time = self._time(values.pop(len(self._signals), None), now)
-            up(self.status, f"polling {self._options['host']}:{self._options['port']}")
-            if time != device_time:
-                device_time = time
-                batch = self._held.update(self._frame(values, time, now), now)
-                if not batch.is_empty():
-                    await emit(batch)
-            due = max(done + 1, math.ceil((clock() - start) / every))
+            if got.alive:
+                up(self.status, f"polling {where}")
+            elif clock() - link.answered >= self._options["timeout"]:
+                why = next(iter(got.failed.values()), "no answer")
+                raise ConnectionLostError(f"{where} does not answer ({why})")
+            if refused := reading.learned.refused.get(len(self._signals)):
+                raise ConnectionLostError(f'the device clock (option "clock") cannot be read: {refused}')
+            self._say_failed(group, got, now, emit)
+            if (found := self._decoded(got, group, now)) is not None and found[0] != device_time:
+                device_time = found[0]
+                self._take(group, *found, emit)
+            if await self._outgoing.room():
+                self._miss(group.indices, group.time, SPOOL)
+            due = max(done + 1, math.ceil((clock() - start) / group.every))
             self.status.overruns += due - done - 1
             done = due
-            await asyncio.sleep(start + done * every - clock())
+            await asyncio.sleep(start + done * group.every - clock())
 
-    def _plan(self) -> list[BlockDecoder]:
-        found = blocks(self._addresses, self._options["max_gap"])
-        return [self._decoder(block) for block in found]
+    def _reading(self, link: Link, group: _Group) -> Reading:
+        clock = range(len(self._signals), len(self._wanted))
+        return Reading(
+            link,
+            self._wanted,
+            (*group.indices, *clock),
+            max_gap=self._options["max_gap"],
+            max_block=self._options["max_block"],
+            timeout=self._options["timeout"],
+            every=group.every,
+            retry=self._retry,
+        )
 
-    def _decoder(self, block: Block) -> BlockDecoder:
-        return BlockDecoder(block, self._addresses, self._options["word_order"])
+    def _decoded(
+        self, got: Round, group: _Group, now: datetime
+    ) -> tuple[datetime, list[int], pl.DataFrame] | None:
+        """The time of the values, the signals that have one, and their samples; None: there are none.
 
-    async def _read(
-        self, client: AsyncModbusTcpClient, plan: list[BlockDecoder], emit: Emit
-    ) -> dict[int, Value]:
-        """All values that can be had. A block the device refuses is read value by value from now on, and a
-        value it refuses is left out of the plan."""
-        values: dict[int, Value] = {}
-        waiting = list(plan)
-        while waiting:
-            decoder = waiting.pop(0)
-            try:
-                got = await self._request(client, decoder)
-            except RefusedError as error:
-                plan.remove(decoder)
-                if len(decoder.block.members) > 1:
-                    single = [self._decoder(self._alone(index)) for index, _ in decoder.block.members]
-                    plan.extend(single)
-                    waiting.extend(single)
-                else:
-                    await self._refused(decoder.block.members[0][0], str(error), emit)
-                continue
-            values.update(got)
-            for index, _ in got:
-                if self.status.bad and index < len(self._signals):
-                    self.status.bad.pop(_key(self._signals[index]), None)
-        return values
+        Without a clock that is now: a moment nobody can know better.
+        """
+        assert got.plan is not None
+        if group.plan is not got.plan or group.columns is None:
+            group.plan, group.columns = got.plan, Columns(self._signals, got.plan.indices)
+        numbers, texts = got.plan.decode(got.answers)
+        clock, time = len(self._signals), now
+        if self._options["clock"] is not None:
+            if clock in got.failed:
+                return None
+            time = self._device_time(float(numbers[got.plan.indices == clock][0]))
+        samples = group.columns.samples(numbers, texts, time, now)
+        return (time, group.columns.indices, samples) if group.columns.indices else None
 
-    def _alone(self, index: int) -> Block:
-        address = self._addresses[index]
-        return Block(address.area, address.start, address.length, ((index, 0),))
-
-    async def _request(self, client: AsyncModbusTcpClient, decoder: BlockDecoder) -> list[tuple[int, Value]]:
-        block, unit = decoder.block, self._options["unit"]
-        read = {
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-        }[block.area]
-        response = await read(block.start, count=block.length, device_id=unit)
-        if response.isError():
-            code = getattr(response, "exception_code", "?")
-            raise RefusedError(
-                f"the device refuses {block.area} {block.start} to {block.start + block.length - 1} "
-                f"with exception {code}"
-            )
-        try:
-            if block.area in ("holding", "input"):
-                return decoder.registers(response.registers)
-            return decoder.bits(response.bits)
-        except ValueError as error:
-            raise RefusedError(f"the device {error} from {block.area} {block.start}") from error
-
-    async def _refused(self, index: int, why: str, emit: Emit) -> None:
-        if index == len(self._signals):
-            raise ConnectionLostError(f'the device clock (option "clock") cannot be read: {why}')
-        signal = self._signals[index]
-        if self.status.bad.get(_key(signal)) != why:
-            self.status.bad[_key(signal)] = why
-            log.warning("%s: %s", _key(signal), why)
-            await emit(no_value([signal], utc_now()))
-
-    def _time(self, device_ms: Value | None, now: datetime) -> datetime:
-        if self._options["clock"] is None:
-            return now
-        if isinstance(device_ms, int) and FIRST_CLOCK_MS <= device_ms < 100 * FIRST_CLOCK_MS:
-            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=device_ms)
+    def _device_time(self, milliseconds: float) -> datetime:
+        if FIRST_CLOCK_MS <= milliseconds < 100 * FIRST_CLOCK_MS:
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
         raise ConnectionLostError(
-            f'the device clock (option "clock") says {device_ms}; set the device\'s time'
+            f'the device clock (option "clock") says {milliseconds:.0f}; set the device\'s time'
         )
 
-    def _frame(self, values: Mapping[int, Value], time: datetime, now: datetime) -> pl.DataFrame:
-        rows = [
-            (index, None if isinstance(v, str) else float(v), v if isinstance(v, str) else None, str(v))
-            for index, v in values.items()
-        ]
-        schema = {"index": pl.UInt32, "value": pl.Float64, "text": pl.String, "word": pl.String}
-        got = pl.DataFrame(rows, schema=schema, orient="row").join(
-            self._table, on="index", how="inner", maintain_order="left"
-        )
-        keep = pl.col("keep_text")
-        return to_samples(
-            got.with_columns(
-                pl.lit(time).cast(TIME).alias("time"),
-                pl.when(~keep).then("value").alias("value"),
-                pl.when(keep).then("word").otherwise("text").alias("text"),
-                pl.lit(GOOD, pl.UInt8).alias("quality"),
-            ),
-            now,
-        )
+    def _take(
+        self, group: _Group, time: datetime, indices: Sequence[int], samples: pl.DataFrame, emit: Emit
+    ) -> None:
+        """Samples of one moment go to disk, and what ended with them is recorded."""
+        if self._missing:
+            self._back(indices, time, emit)
+        group.time = time
+        self._newest = max(time, self._newest or time)
+        self._same_clock = abs(time - utc_now()) <= SAME_CLOCK
+        self._outgoing.start(emit(samples), samples.height)
+
+    def _say_failed(self, group: _Group, got: Round, now: datetime, emit: Emit) -> None:
+        """Signals without a value are said so once, and are in `status.bad` until they have one again."""
+        failed, clock = got.failed, len(self._signals)
+        if clock in failed:
+            why = f'the device clock (option "clock") cannot be read: {failed[clock]}'
+            failed = dict.fromkeys(group.indices, why)
+        said = []
+        for index, why in failed.items():
+            key = self._keys[index]
+            if key not in self.status.bad:
+                said.append(index)
+                log.warning("%s: %s", key, why)
+            self.status.bad[key] = why
+        if said:
+            for index in said:
+                self._miss([index], group.time, self.status.bad[self._keys[index]])
+            bad = self._no_value([self._signals[index] for index in said], now)
+            self._outgoing.start(emit(bad), bad.height)
+
+    def _back(self, indices: Iterable[int], time: datetime, emit: Emit) -> None:
+        """Signals have a value again: what they said since the last one is lost."""
+        lost: dict[tuple[datetime, str], list[str]] = defaultdict(list)
+        for index in indices:
+            last, why = self._missing.pop(index, (None, ""))
+            self.status.bad.pop(self._keys[index], None)
+            if last is not None and last + MOMENT < time:
+                lost[last, why].append(self._keys[index])
+        for (last, why), keys in lost.items():
+            self._outgoing.start(emit.gap(last + MOMENT, time - MOMENT, why, keys), 0)
+
+    def _miss(self, indices: Iterable[int], since: datetime | None, why: str) -> None:
+        for index in indices:
+            self._missing.setdefault(index, (since, why))
+
+    def _lost(self, now: datetime) -> pl.DataFrame:
+        return self._no_value(self._signals, now)
+
+    def _no_value(self, signals: Sequence[Signal], now: datetime) -> pl.DataFrame:
+        """BAD samples after all there ever were, on the samples' clock: where that is not ours, just after the newest."""
+        time = now
+        if self._newest is not None:
+            time = max(now, self._newest + MOMENT) if self._same_clock else self._newest + MOMENT
+        return no_value(signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))
 
 
-def _key(signal: Signal) -> str:
-    return f"{signal.equipment}.{signal.id}"
+def _wanted(
+    signals: Sequence[Signal], options: Mapping[str, Any], collect: Sequence[Mapping[str, Any]]
+) -> list[Wanted]:
+    """What to read: the signals, then the clock if there is one."""
+    order: ByteOrder = options["byte_order"] or ("CDAB" if options["word_order"] == "little" else "ABCD")
+    found = [
+        Wanted(
+            options["unit"] if own["unit"] is None else own["unit"],
+            parse(signal.address),
+            own["byte_order"] or order,
+            signal.role in TEXT_ROLES,
+        )
+        for signal, own in zip(signals, collect, strict=True)
+    ]
+    if options["clock"] is not None:
+        found.append(Wanted(options["unit"], parse(options["clock"]), order))
+    return found
+
+
+def _by_period(every: float, collect: Sequence[Mapping[str, Any]]) -> list[_Group]:
+    periods: dict[float, list[int]] = defaultdict(list)
+    for index, own in enumerate(collect):
+        periods[own["poll"] or every].append(index)
+    return [_Group(period, tuple(indices)) for period, indices in sorted(periods.items())] or [
+        _Group(every, ())
+    ]
