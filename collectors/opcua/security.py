@@ -81,6 +81,8 @@ class Secured:
 
     def explain(self, error: BaseException) -> str:
         """The error as a sentence with the fix."""
+        if isinstance(error, ConnectionLostError):  # of `verify`, which says it itself
+            return str(error)
         name = type(error).__name__
         said = plain(str(error)) or ("no answer" if isinstance(error, TimeoutError) else name)
         if name in REFUSED_USER:

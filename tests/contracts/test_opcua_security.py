@@ -2,24 +2,33 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Client, ua
+from asyncua import ua
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from devices.base import NAMESPACE
-from devices.opcua_secured import EVERYTHING, PASSWORD, URI, USER, SecuredServer, certificate, key, key_pem
+from devices.opcua_secured import (
+    EVERYTHING,
+    PASSWORD,
+    URI,
+    USER,
+    SecuredServer,
+    certificate,
+    connected,
+    key,
+    key_pem,
+    refusal,
+)
 
 from collectors import discover
 from collectors.connection import ConnectionLostError
-from collectors.opcua import DEFAULTS
 from collectors.opcua.certificates import read
 from collectors.opcua.pki import Pki
-from collectors.opcua.security import secure
 from plant.model import Role, Signal, Source
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -50,32 +59,6 @@ async def serving(**changes: Any) -> AsyncIterator[SecuredServer]:
         await server.stop()
 
 
-async def connected(server: SecuredServer, folder: Path, source: str = "plc", **options: Any) -> str:
-    """Connect as a collector does, read a value; what the source says of itself. Raises ConnectionLostError."""
-    client = Client(server.url, timeout=4, watchdog_intervall=60)
-    given = {**DEFAULTS, "url": server.url, **options}
-    secured = await secure(client, source, given, folder)
-    try:
-        await client.connect()
-        index = await client.get_namespace_index(NAMESPACE)
-        assert await client.get_node(f"ns={index};s=m.state").read_value() == 6
-    except ConnectionLostError:
-        raise
-    except Exception as error:
-        raise ConnectionLostError(secured.explain(error)) from error
-    finally:
-        with suppress(Exception):
-            await client.disconnect()
-        client.disconnect_socket()
-    return secured.detail
-
-
-async def refusal(server: SecuredServer, folder: Path, **options: Any) -> str:
-    with pytest.raises(ConnectionLostError) as error:
-        await connected(server, folder, **options)
-    return str(error.value)
-
-
 def trust(server: SecuredServer, folder: Path) -> None:
     Pki(folder).trust(read(server.certificate))
 
@@ -86,10 +69,13 @@ def test_every_mode_and_policy_connects(run: Run, tmp_path: Path) -> None:
             trust(server, tmp_path)
             for policy in POLICIES:
                 for security, word in (("Sign", "signed"), ("SignAndEncrypt", "signed and encrypted")):
-                    said = await connected(server, tmp_path, security=security, policy=policy)
+                    said = await connected(server.url, tmp_path, security=security, policy=policy)
                     assert said == f"{word} ({policy})"
                     assert Pki(tmp_path).known("plc").mode == security  # type: ignore[union-attr]
-            assert await connected(server, tmp_path, security="None") == "not secured, as the plant file asks"
+            assert (
+                await connected(server.url, tmp_path, security="None")
+                == "not secured, as the plant file asks"
+            )
             (own,) = Pki(tmp_path).identities()
             assert set(server.seen) == {own.certificate.der}, "one certificate, made once"
 
@@ -100,15 +86,15 @@ def test_the_strongest_is_taken_by_itself(run: Run, tmp_path: Path) -> None:
     async def body() -> None:
         async with serving() as server:
             trust(server, tmp_path)
-            assert await connected(server, tmp_path) == "signed and encrypted (Aes256_Sha256_RsaPss)"
-            assert await connected(server, tmp_path, policy="Basic256Sha256") == (
+            assert await connected(server.url, tmp_path) == "signed and encrypted (Aes256_Sha256_RsaPss)"
+            assert await connected(server.url, tmp_path, policy="Basic256Sha256") == (
                 "signed and encrypted (Basic256Sha256)"
             )
         async with serving(
             offers=["NoSecurity", "Basic256Sha256_Sign", "Aes128Sha256RsaOaep_SignAndEncrypt"]
         ) as server:
             trust(server, tmp_path)
-            assert await connected(server, tmp_path) == "signed and encrypted (Aes128_Sha256_RsaOaep)"
+            assert await connected(server.url, tmp_path) == "signed and encrypted (Aes128_Sha256_RsaOaep)"
 
     run(body())
 
@@ -116,7 +102,7 @@ def test_the_strongest_is_taken_by_itself(run: Run, tmp_path: Path) -> None:
 def test_an_unknown_server_is_refused_kept_and_used_once_trusted(run: Run, tmp_path: Path) -> None:
     async def body() -> None:
         async with serving() as server:
-            said = await refusal(server, tmp_path)
+            said = await refusal(server.url, tmp_path)
             assert "is not trusted yet" in said
             assert f"lineside opcua trust plc --data {tmp_path}" in said
             assert 'security = "None"' in said
@@ -125,12 +111,12 @@ def test_an_unknown_server_is_refused_kept_and_used_once_trusted(run: Run, tmp_p
             assert kept.certificate.fingerprint in said.replace(" ", "")
             assert (kept.source, kept.url, kept.why) == ("plc", server.url, "unknown")
             assert server.seen == [], "nothing was opened"
-            assert 'security = "None"' not in await refusal(server, tmp_path, security="Sign")
+            assert 'security = "None"' not in await refusal(server.url, tmp_path, security="Sign")
             Pki(tmp_path).trust(kept.certificate)
-            assert "signed and encrypted" in await connected(server, tmp_path)
+            assert "signed and encrypted" in await connected(server.url, tmp_path)
             assert Pki(tmp_path).rejected() == []
             Pki(tmp_path).untrust(kept.certificate)
-            assert "is not trusted yet" in await refusal(server, tmp_path)
+            assert "is not trusted yet" in await refusal(server.url, tmp_path)
 
     run(body())
 
@@ -139,13 +125,13 @@ def test_a_changed_certificate_is_refused_and_says_so(run: Run, tmp_path: Path) 
     async def body() -> None:
         async with serving() as server:
             trust(server, tmp_path)
-            await connected(server, tmp_path)
+            await connected(server.url, tmp_path)
         async with serving(certificate=certificate("server")) as server:
-            said = await refusal(server, tmp_path)
+            said = await refusal(server.url, tmp_path)
             assert "has changed" in said and "is not trusted yet" not in said
             assert Pki(tmp_path).rejected()[0].why == "changed"
             trust(server, tmp_path)
-            await connected(server, tmp_path)
+            await connected(server.url, tmp_path)
 
     run(body())
 
@@ -154,12 +140,12 @@ def test_a_server_that_has_no_security_any_more_is_refused(run: Run, tmp_path: P
     async def body() -> None:
         async with serving() as server:
             trust(server, tmp_path)
-            await connected(server, tmp_path)
+            await connected(server.url, tmp_path)
         async with serving(offers=["NoSecurity"]) as server:
-            assert "somebody else may be answering" in await refusal(server, tmp_path)
-            assert "does not offer Sign" in await refusal(server, tmp_path, security="Sign")
-            assert "not secured" in await connected(server, tmp_path, security="None")
-            said = await connected(server, tmp_path, source="never secured")
+            assert "somebody else may be answering" in await refusal(server.url, tmp_path)
+            assert "does not offer Sign" in await refusal(server.url, tmp_path, security="Sign")
+            assert "not secured" in await connected(server.url, tmp_path, security="None")
+            said = await connected(server.url, tmp_path, source="never secured")
             assert said == "not secured, the server offers nothing else"
 
     run(body())
@@ -181,7 +167,9 @@ def test_a_trusted_certificate_that_is_wrong_is_refused(
     async def body() -> None:
         async with serving(certificate=certificate("server", **changes)) as server:
             trust(server, tmp_path)
-            assert f"the server's certificate cannot be used: {problem}" in await refusal(server, tmp_path)
+            assert f"the server's certificate cannot be used: {problem}" in await refusal(
+                server.url, tmp_path
+            )
             assert server.seen == []
 
     run(body())
@@ -198,15 +186,15 @@ def test_users(run: Run, tmp_path: Path, security: str) -> None:
         async with serving(users=[user.read_bytes()]) as server:
             trust(server, tmp_path)
             told = {"security": security}
-            said = await connected(server, tmp_path, user=USER, password=PASSWORD, **told)
+            said = await connected(server.url, tmp_path, user=USER, password=PASSWORD, **told)
             assert said.endswith(f', user "{USER}"')
-            said = await refusal(server, tmp_path, user=USER, password="wrong", **told)
+            said = await refusal(server.url, tmp_path, user=USER, password="wrong", **told)
             assert f'the server refused the user "{USER}" (BadUserAccessDenied): check `user` and' in said
             assert "wrong" not in said
-            assert (await connected(server, tmp_path, **files, **told)).endswith(", certificate user.der")
-            assert "takes no anonymous users" in await refusal(server, tmp_path, **told)
+            assert (await connected(server.url, tmp_path, **files, **told)).endswith(", certificate user.der")
+            assert "takes no anonymous users" in await refusal(server.url, tmp_path, **told)
             server.users[:] = [b"another"]
-            said = await refusal(server, tmp_path, **files, **told)
+            said = await refusal(server.url, tmp_path, **files, **told)
             assert "refused the user's certificate user.der" in said and "list of their own" in said
 
     run(body())
@@ -216,7 +204,7 @@ def test_a_kind_of_user_the_server_does_not_take(run: Run, tmp_path: Path) -> No
     async def body() -> None:
         async with serving(tokens=[ua.UserNameIdentityToken]) as server:
             trust(server, tmp_path)
-            said = await refusal(server, tmp_path)
+            said = await refusal(server.url, tmp_path)
             assert "does not take anonymous users; it takes user names: write `user` and `password`" in said
 
     run(body())
@@ -225,9 +213,9 @@ def test_a_kind_of_user_the_server_does_not_take(run: Run, tmp_path: Path) -> No
 def test_a_password_is_not_sent_over_an_open_connection_unless_asked(run: Run, tmp_path: Path) -> None:
     async def body() -> None:
         async with serving(offers=["NoSecurity"]) as server:
-            said = await refusal(server, tmp_path, user=USER, password=PASSWORD)
+            said = await refusal(server.url, tmp_path, user=USER, password=PASSWORD)
             assert "the user's secret would not be safe" in said
-            said = await connected(server, tmp_path, security="None", user=USER, password=PASSWORD)
+            said = await connected(server.url, tmp_path, security="None", user=USER, password=PASSWORD)
             assert said == f'not secured, as the plant file asks, user "{USER}"'
 
     run(body())
@@ -256,7 +244,7 @@ def test_user_files_that_do_not_do(run: Run, tmp_path: Path) -> None:
             (other, other, "is no certificate or key"),
         ):
             said = await refusal(
-                server, tmp_path, user_certificate=str(certificate_file), user_key=str(key_file)
+                server.url, tmp_path, user_certificate=str(certificate_file), user_key=str(key_file)
             )
             assert problem in said
 
@@ -270,13 +258,13 @@ def test_a_server_that_does_not_trust_us(run: Run, tmp_path: Path, code: str) ->
     async def body() -> None:
         async with serving(refuse_client=code) as server:
             trust(server, tmp_path)
-            said = await refusal(server, tmp_path)
+            said = await refusal(server.url, tmp_path)
             (own,) = Pki(tmp_path).identities()
             assert f"the server does not trust our certificate ({code})" in said
             assert f"lineside opcua export --data {tmp_path}" in said
             assert own.certificate.thumbprint in said
             server.refuse_client = "BadCertificateUriInvalid"
-            assert f"our application URI {own.uri} is not that of our" in await refusal(server, tmp_path)
+            assert f"our application URI {own.uri} is not that of our" in await refusal(server.url, tmp_path)
 
     run(body())
 
@@ -296,10 +284,10 @@ def test_the_open_answer_cannot_hide_what_is_offered(
     async def body() -> None:
         async with serving() as server:
             trust(server, tmp_path)
-            said = await refusal(server, tmp_path)
+            said = await refusal(server.url, tmp_path)
             assert "somebody in between may have changed the answer" in said
             assert Pki(tmp_path).known("plc") is None
-            said = await connected(server, tmp_path, security="Sign", policy="Aes128_Sha256_RsaOaep")
+            said = await connected(server.url, tmp_path, security="Sign", policy="Aes128_Sha256_RsaOaep")
             assert said == "signed (Aes128_Sha256_RsaOaep)", "what the plant file asks for is no surprise"
 
     run(body())
@@ -323,7 +311,7 @@ def test_the_channel_is_made_with_the_trusted_certificate_only(
         async with serving() as server:
             Pki(tmp_path).trust(read(shown))
             with pytest.raises(ConnectionLostError):
-                await connected(server, tmp_path, user=USER, password=PASSWORD)
+                await connected(server.url, tmp_path, user=USER, password=PASSWORD)
             assert server.seen == []
             assert Pki(tmp_path).known("plc") is None
 

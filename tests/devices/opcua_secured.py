@@ -1,11 +1,13 @@
 """A secured OPC UA server (asyncua's), and certificates as servers and users have them."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import Client, Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.user_managers import User, UserRole
@@ -14,6 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from collectors.connection import ConnectionLostError
+from collectors.opcua import DEFAULTS
+from collectors.opcua.security import secure
 from devices.base import NAMESPACE
 
 URI = "urn:lineside:test:server"
@@ -59,6 +64,31 @@ def certificate(
         .sign(key(name, bits), hashes.SHA256())
         .public_bytes(serialization.Encoding.DER)
     )
+
+
+async def connected(url: str, folder: Path, source: str = "plc", **options: Any) -> str:
+    """Connect as a collector does and read a value; what the source then says of itself. Raises ConnectionLostError."""
+    client = Client(url, timeout=4, watchdog_intervall=60)
+    secured = await secure(client, source, {**DEFAULTS, "url": url, **options}, folder)
+    try:
+        await client.connect()
+        assert NAMESPACE in await client.get_namespace_array()
+    except Exception as error:
+        raise ConnectionLostError(secured.explain(error)) from error
+    finally:
+        with suppress(Exception):
+            await client.disconnect()
+        client.disconnect_socket()
+    return secured.detail
+
+
+async def refusal(url: str, folder: Path, **options: Any) -> str:
+    """Why `connected` cannot; it must not be able to."""
+    try:
+        said = await connected(url, folder, **options)
+    except ConnectionLostError as error:
+        return str(error)
+    raise AssertionError(f"connected: {said}")
 
 
 class SecuredServer:
