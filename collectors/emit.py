@@ -16,7 +16,7 @@ from plant.model import Signal
 
 log = logging.getLogger(__name__)
 
-LINGER = 0.1
+LINGER = 0.05
 """Seconds a batch waits for others to share its file and fsync."""
 RETRY = 1.0
 """Seconds between attempts while the spool is full."""

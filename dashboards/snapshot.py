@@ -62,13 +62,14 @@ def build(inputs: Inputs) -> BoardSnapshot:
     paces = forecast_shifts(period, plant, inputs.now, [m.id for m in plant.machines()])
     machines = _machines(inputs, paces)
     tiles = {tile["id"]: tile for tile in machines}
-    lines = _lines(inputs, tiles)
+    ends = _ends(plant)
+    lines = _lines(inputs, tiles, ends)
     whole = summarise(period, [], plant)
     sums: Mapping[str, Any] = next(whole.iter_rows(named=True), {})
     losses = pareto(period)
     uncoded = losses.filter(pl.col("reason").is_null())
     stopped, untold = int(losses["duration"].sum()), int(uncoded["duration"].sum())
-    ends = [paces[m] for line in lines for m in _ends(plant, line["machines"]) if m in paces]
+    counted = [paces[m] for line in lines for m in ends[line["id"]] if m in paces]
     return BoardSnapshot(
         revision=inputs.revision,
         time=iso(inputs.now),
@@ -78,9 +79,9 @@ def build(inputs: Inputs) -> BoardSnapshot:
         target_oee=plant.settings.target_oee,
         convention=plant.settings.convention.value,
         good=sum(line["good"] for line in lines),
-        target=_sum(_goal(plant, p.target) for p in ends),
-        expected=_sum(_goal(plant, p.expected) for p in ends),
-        forecast=_sum(p.forecast for p in ends),
+        target=_sum(_goal(plant, p.target) for p in counted),
+        expected=_sum(_goal(plant, p.expected) for p in counted),
+        forecast=_sum(p.forecast for p in counted),
         downtime=sums.get("unplanned_downtime", 0) / 1e6,
         planned=sums.get("busy", 0) / 1e6,
         top=[loss_view(plant, row) for row in losses.head(TOP).iter_rows(named=True)],
@@ -252,7 +253,9 @@ def _strips(strip: pl.DataFrame, now: datetime) -> dict[str, list[tuple[str, str
     return found
 
 
-def _lines(inputs: Inputs, tiles: Mapping[str, MachineView]) -> list[LineView]:
+def _lines(
+    inputs: Inputs, tiles: Mapping[str, MachineView], ends: Mapping[str, Sequence[str]]
+) -> list[LineView]:
     plant = inputs.plant
     rows = {r["line"]: r for r in summarise(inputs.period, ["line"], plant).iter_rows(named=True)}
     members: dict[str, list[str]] = {}
@@ -260,7 +263,6 @@ def _lines(inputs: Inputs, tiles: Mapping[str, MachineView]) -> list[LineView]:
         members.setdefault(plant.line_of(machine.id), []).append(machine.id)
     found: list[LineView] = []
     for line, machines in members.items():
-        ends = _ends(plant, machines)
         materials = {order["material_name"] for m in machines if (order := tiles[m]["order"])}
         found.append(
             LineView(
@@ -268,17 +270,25 @@ def _lines(inputs: Inputs, tiles: Mapping[str, MachineView]) -> list[LineView]:
                 name=plant.equipment[line].name,
                 material=materials.pop() if len(materials) == 1 else None,
                 kpi=kpi_view(rows.get(line, {})),
-                good=sum(tiles[m]["good"] for m in ends),
-                target=_sum(tiles[m]["target"] for m in ends),
+                good=sum(tiles[m]["good"] for m in ends[line]),
+                target=_sum(tiles[m]["target"] for m in ends[line]),
                 machines=flow(plant, machines),
             )
         )
     return found
 
 
-def _ends(plant: Plant, machines: Sequence[str]) -> list[str]:
-    """Those whose counts are the line's output."""
-    return [m for m in counting_machines(plant, plant.line_of(machines[0])) if m in machines]
+def _ends(plant: Plant) -> dict[str, list[str]]:
+    """Per line the machines whose counts are its output."""
+    lines = {
+        line: set(counting_machines(plant, line)) for line in {plant.line_of(m.id) for m in plant.machines()}
+    }
+    found: dict[str, list[str]] = {line: [] for line in lines}
+    for machine in plant.machines():
+        line = plant.line_of(machine.id)
+        if machine.id in lines[line]:
+            found[line].append(machine.id)
+    return found
 
 
 def _sum(values: Any) -> int | None:

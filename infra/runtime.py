@@ -48,7 +48,7 @@ from plant.model import Plant, Role
 
 log = logging.getLogger(__name__)
 
-DRAIN_EVERY = 0.2
+DRAIN_EVERY = 0.1
 """Seconds between two looks into the spool."""
 TICK_EVERY = 1.0
 """Seconds between two snapshots when nothing changes state."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
+from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from plant.states import MachineState
@@ -302,9 +303,9 @@ class SpoolConfig:
     """Batches that have waited longer are dropped, and recorded as a gap."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plant:
-    """Everything the plant file says."""
+    """Everything the plant file says. What is asked of it every second for every machine is worked out once."""
 
     site: Site
     settings: Settings = field(default_factory=Settings)
@@ -324,8 +325,7 @@ class Plant:
 
     def machines(self) -> tuple[Equipment, ...]:
         """Equipment with a state signal, in plant-file order."""
-        with_state = {s.equipment for s in self.signals.values() if s.role is Role.STATE}
-        return tuple(e for e in self.equipment.values() if e.id in with_state)
+        return self._machines
 
     def signals_of(self, equipment: str, *roles: Role) -> tuple[Signal, ...]:
         """Signals of one machine, of the given roles (all when none is given)."""
@@ -342,16 +342,11 @@ class Plant:
 
     def ancestors(self, equipment: str) -> tuple[str, ...]:
         """Ids from the parent up to the root."""
-        found: list[str] = []
-        node = self.equipment[equipment].parent
-        while node is not None:
-            found.append(node)
-            node = self.equipment[node].parent
-        return tuple(found)
+        return self._ancestors[equipment]
 
     def below(self, equipment: str) -> frozenset[str]:
         """The equipment itself and everything under it."""
-        return frozenset(e for e in self.equipment if e == equipment or equipment in self.ancestors(e))
+        return self._below.get(equipment, frozenset())
 
     def line_of(self, equipment: str) -> str:
         """The nearest ancestor at ProductionLine, WorkCell or WorkCenter level; if none, the parent or the
@@ -359,3 +354,28 @@ class Plant:
         lines = (EquipmentLevel.PRODUCTION_LINE, EquipmentLevel.WORK_CELL, EquipmentLevel.WORK_CENTER)
         up = self.ancestors(equipment)
         return next((a for a in up if self.equipment[a].level in lines), up[0] if up else equipment)
+
+    @cached_property
+    def _machines(self) -> tuple[Equipment, ...]:
+        with_state = {s.equipment for s in self.signals.values() if s.role is Role.STATE}
+        return tuple(e for e in self.equipment.values() if e.id in with_state)
+
+    @cached_property
+    def _ancestors(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for equipment in self.equipment:
+            path: list[str] = []
+            node = self.equipment[equipment].parent
+            while node is not None:
+                path.append(node)
+                node = self.equipment[node].parent
+            found[equipment] = tuple(path)
+        return found
+
+    @cached_property
+    def _below(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for equipment, path in self._ancestors.items():
+            for node in (equipment, *path):
+                found.setdefault(node, set()).add(equipment)
+        return {node: frozenset(under) for node, under in found.items()}
