@@ -10,7 +10,7 @@ import polars as pl
 
 from collectors.held import Held
 from collectors.opcua.connect import Link
-from collectors.opcua.notifications import handles
+from collectors.opcua.notifications import Handles, handles
 from collectors.opcua.shown import Shown
 from collectors.opcua.state import Hole, State, Store, Subscription
 from collectors.opcua.wanted import Wanted
@@ -33,8 +33,8 @@ class Context:
     shown: Shown
     emit: Emit
     by_handle: dict[int, Signal] = field(default_factory=dict)
-    table: pl.DataFrame = field(default_factory=lambda: handles({}))
-    """`by_handle` as a frame to join on."""
+    table: Handles = field(default_factory=lambda: handles({}))
+    """`by_handle` as `to_frame` takes it."""
 
     @property
     def proof(self) -> float:

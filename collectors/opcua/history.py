@@ -15,7 +15,7 @@ from collectors.connection import utc_now
 from collectors.opcua.address import resolve
 from collectors.opcua.context import Context
 from collectors.opcua.items import Limits
-from collectors.opcua.notifications import to_frame, utc
+from collectors.opcua.notifications import Handles, handles, to_frame, utc
 from collectors.opcua.publish import NOTIFICATIONS
 from collectors.opcua.state import Hole
 from collectors.opcua.wanted import chunks
@@ -174,10 +174,8 @@ class Backfill:
         return batch
 
 
-def handles_of(context: Context, key: str) -> pl.DataFrame:
-    """The table of one signal, with handle 0."""
-    from collectors.opcua.notifications import handles
-
+def handles_of(context: Context, key: str) -> Handles:
+    """One signal, with handle 0."""
     return handles({0: context.signals[key]})
 
 

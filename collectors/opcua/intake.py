@@ -201,7 +201,7 @@ class Intake:
         log.warning(
             "%s: the server's queues overflowed; raise queue_size (%s)", url, ", ".join(sorted(signals))
         )
-        known = items.join(context.table.select("handle"), on="handle", how="semi", maintain_order="left")
+        known = items.filter(pl.Series(context.table.rows_of(items) >= 0))
         rows = batch.with_columns(KEY.alias("key"), known["status"].alias("status"))
         rows = rows.filter(pl.col("key").is_in(list(signals))).select("key", "time", "status")
         for key, time, status in rows.iter_rows():

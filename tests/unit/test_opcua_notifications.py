@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.opcua import check
@@ -75,30 +75,31 @@ def test_the_sources_time_counts_then_the_servers_then_the_publishing() -> None:
     assert got["time"].to_list() == [AT, server, PUBLISHED]
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 3),
-            st.one_of(
-                st.none(),
-                st.booleans(),
-                st.integers(-(2**63), 2**63 - 1),
-                st.floats(),
-                st.text(),
-                st.binary(),
-            ),
-            st.integers(0, 2**32 - 1),
-        )
-    )
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(), st.binary()
 )
-def test_no_value_breaks_the_columns(given_items: list[tuple[int, Any, int]]) -> None:
-    got = frame(*(item(handle, value, status, SourceTimestamp=AT) for handle, value, status in given_items))
-    assert got.height == sum(handle < len(SIGNALS) for handle, *_ in given_items)
+moments = st.sampled_from(
+    [{}, {"SourceTimestamp": AT}, {"ServerTimestamp": AT + timedelta(milliseconds=250)}]
+)
+some_items = st.builds(
+    lambda handle, value, status, times: item(handle, value, status, **times),
+    st.integers(0, 3),
+    values,
+    st.sampled_from([0, 0x480, 0x40000000, 0x808C0000]),
+    moments,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(some_items, max_size=8))
+def test_any_mixture_is_each_row_alone(mixture: list[ua.MonitoredItemNotification]) -> None:
+    got = frame(*mixture)
+    assert got.schema == pl.Schema(SAMPLES)
+    assert got.height == sum(one.ClientHandle < len(SIGNALS) for one in mixture)
     assert got["value"].is_finite().all()
-    assert got.filter(pl.col("value").is_null() & pl.col("text").is_null())["quality"].unique().to_list() in (
-        [],
-        [BAD],
-    )
+    without = got.filter(pl.col("value").is_null() & pl.col("text").is_null())
+    assert without["quality"].unique().to_list() in ([], [BAD])
+    assert got.equals(pl.concat([frame(), *map(frame, mixture)]))
 
 
 def test_node_ids() -> None:
