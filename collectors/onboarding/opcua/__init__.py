@@ -1,0 +1,43 @@
+"""Looking at an OPC UA server: browse everything below Objects, then watch what can be a signal."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from asyncua import ua
+
+from collectors.onboarding.found import Access, Kind, Offer, OnboardingError, Progress, Series
+from collectors.onboarding.opcua.browse import browse
+from collectors.onboarding.opcua.session import connected, security
+from collectors.onboarding.opcua.watch import Watch
+
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it meets, we say ourselves
+
+MOST_WATCHED = 2_000
+
+
+async def look(
+    url: str, watch: float, access: Access, progress: Progress
+) -> tuple[Offer, Mapping[str, Series]]:
+    """What a server offers, and what its variables said in `watch` seconds (by address).
+
+    Raises OnboardingError.
+    """
+    async with connected(url, access) as client:
+        try:
+            progress("Connected; looking at what there is", 0.02)
+            offer, nodes = await browse(client, url, progress)
+            offer = replace(offer, security=await security(url))
+            watched: Mapping[str, Series] = {}
+            if watch > 0:
+                able = [v for v in offer.variables if v.kind is not Kind.OTHER]
+                if len(able) > MOST_WATCHED:
+                    note = f"Only the first {MOST_WATCHED} of {len(able)} variables were watched."
+                    offer = replace(offer, notes=(*offer.notes, note))
+                chosen = {v.address: nodes[v.address] for v in able[:MOST_WATCHED]}
+                watching = Watch(client, chosen)
+                watched = await watching.run(watch, progress)
+                offer = replace(offer, repeats=watching.same_clock)
+        except (OSError, TimeoutError, ua.UaError) as error:
+            raise OnboardingError(f"{url}: {error or type(error).__name__}") from error
+    return offer, watched
