@@ -7,7 +7,7 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -65,6 +65,8 @@ def run(path: Path | None, data: Path, port: int, json: bool) -> int:
     findings = [*_installation(), *_clock(), *_data(data), _port(port)]
     if path is not None:
         findings += _plant(path, DataFolder(data))
+    else:
+        findings += _certificates(DataFolder(data))
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -110,8 +112,6 @@ def _data(data: Path) -> Iterator[Finding]:
     yield from _spool(folder)
     yield from _damaged(folder.historian)
     yield from _collectors(folder.collectors)
-    for found in certificate_findings(folder.root, datetime.now(UTC)):
-        yield Finding(*found)
 
 
 def _spool(folder: DataFolder) -> Iterator[Finding]:
@@ -197,8 +197,14 @@ def _plant(path: Path, folder: DataFolder) -> Iterator[Finding]:
             yield Finding("secret", False, f"{missing.path}: {missing.problem}. {missing.fix}")
         return
     yield from stores(plant, folder)
+    yield from _certificates(folder, plant.sources)
     for source in plant.sources.values():
         yield _reachable(plant, source)
+
+
+def _certificates(folder: DataFolder, sources: Collection[str] | None = None) -> Iterator[Finding]:
+    for found in certificate_findings(folder.root, datetime.now(UTC), sources):
+        yield Finding(*found)
 
 
 def stores(plant: Plant, folder: DataFolder) -> Iterator[Finding]:

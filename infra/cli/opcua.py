@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -118,9 +118,11 @@ def run_export(to: Path, data: Path) -> int:
     return 0
 
 
-def certificate_findings(folder: Path, now: datetime) -> Iterator[tuple[str, bool, str]]:
-    """For `lineside doctor`: our own certificate and those of the sources of a data folder: what, whether it is well,
-    and the detail. Nothing where no certificate is used."""
+def certificate_findings(
+    folder: Path, now: datetime, sources: Collection[str] | None = None
+) -> Iterator[tuple[str, bool, str]]:
+    """For `lineside doctor`: our own certificate and those of the sources (None: all that ever were) of a data folder:
+    what, whether it is well, and the detail. Nothing where no certificate is used."""
     pki = Pki(folder)
     try:
         identities, trusted = pki.identities(), pki.trusted()
@@ -129,7 +131,7 @@ def certificate_findings(folder: Path, now: datetime) -> Iterator[tuple[str, boo
         return
     if identities:
         yield _own_finding(identities, now)
-    for fingerprint, users in _users(pki).items():
+    for fingerprint, users in _users(pki, sources).items():
         what = f"certificate of {', '.join(users)}"
         certificate = next((c for c in trusted.values() if c.fingerprint == fingerprint), None)
         if certificate is None:
@@ -164,11 +166,11 @@ def _idle(identity: Identity, now: datetime) -> str:
     return "ended" if identity.certificate.not_after < now else "the next one"
 
 
-def _users(pki: Pki) -> dict[str, list[str]]:
-    """Fingerprint to the sources that were last connected with it."""
+def _users(pki: Pki, sources: Collection[str] | None = None) -> dict[str, list[str]]:
+    """Fingerprint to those of the sources that were last connected with it."""
     found: dict[str, list[str]] = {}
     for source in pki.known_sources():
-        if known := pki.known(source):
+        if (sources is None or source in sources) and (known := pki.known(source)):
             found.setdefault(known.fingerprint, []).append(source)
     return found
 
