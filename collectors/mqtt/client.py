@@ -53,10 +53,10 @@ class MqttCollector:
 
     async def _session(self, emit: Emit) -> None:
         link = Link(self._options, self._session_kept.client_id)
-        resume = Resume(self._session_kept, self._options["qos"], emit)
+        resume = Resume(self._session_kept, emit)
         try:
             present = await link.open()
-            await resume.connected(link, present, self._filters, utc_now())
+            await resume.connected(link, present, self._filters, self._not_kept(link, present), utc_now())
             self._watched.connected()
             self._others.connected()
             self._decoder.connected()
@@ -68,6 +68,16 @@ class MqttCollector:
             await pump(link, self._decode, emit, every, resume.stored)
         finally:
             await link.close()
+
+    def _not_kept(self, link: Link, present: bool) -> str:
+        if not self._options["qos"]:
+            return "with qos 0 the broker keeps nothing while nobody is connected"
+        if present:
+            return ""
+        return (
+            f"{link.place} had no session for us (client_id {self._session_kept.client_id}): it expired, or the broker "
+            "was started without what it had kept"
+        )
 
     def _decode(self, messages: Sequence[MQTTMessage], now: datetime) -> pl.DataFrame:
         if not messages:

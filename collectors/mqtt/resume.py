@@ -14,21 +14,18 @@ KEEP_EVERY = timedelta(seconds=10)
 class Resume:
     """One connection's view of what was heard before."""
 
-    def __init__(self, session: Session, qos: int, emit: Emit) -> None:
-        self._session, self._qos, self._emit = session, qos, emit
+    def __init__(self, session: Session, emit: Emit) -> None:
+        self._session, self._emit = session, emit
         self._kept: datetime | None = None
 
-    async def connected(self, link: Link, present: bool, filters: Sequence[str], now: datetime) -> None:
-        """Record what nobody kept for us, and end subscriptions that are no longer wanted. Before subscribing."""
+    async def connected(
+        self, link: Link, present: bool, filters: Sequence[str], lost: str, now: datetime
+    ) -> None:
+        """Record what nobody kept for us (`lost`: why not; "": all is kept), and end subscriptions that are no longer
+        wanted. Before subscribing."""
         heard = self._session.heard
-        if heard is not None and not (present and self._qos):
-            why = (
-                f"{link.place} had no session for us (client_id {self._session.client_id}): it expired, or the broker "
-                "was started again without what it keeps"
-                if self._qos
-                else "with qos 0 the broker keeps nothing while nobody is connected"
-            )
-            await self._emit.gap(min(heard, now), now, why)
+        if heard is not None and lost:
+            await self._emit.gap(min(heard, now), now, lost)
         old = [f for f in self._session.filters if f not in set(filters)]
         if present and old:
             await link.unsubscribe(old)

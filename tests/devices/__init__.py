@@ -8,6 +8,7 @@ from devices.modbus import ModbusDevice
 from devices.mqtt import MqttDevice
 from devices.opcua import OpcUaDevice
 from devices.shdr import ShdrDevice
+from devices.sparkplug import SparkplugDevice
 
 DEVICES: dict[str, Callable[[int], Device]] = {
     "http": HttpDevice,
@@ -15,6 +16,7 @@ DEVICES: dict[str, Callable[[int], Device]] = {
     "modbus": ModbusDevice,
     "mqtt": MqttDevice,
     "shdr": ShdrDevice,
+    "sparkplug": SparkplugDevice,
 }
-SERVERS = ("mqtt",)
-"""Those that need a program of infra/scripts/services.sh."""
+SERVERS = ("mqtt", "sparkplug")
+"""Those that need a program of infra/scripts."""
