@@ -62,6 +62,20 @@ def to_samples(decoded: pl.DataFrame, received: datetime) -> pl.DataFrame:
     )
 
 
+def from_text(joined: pl.DataFrame, received: datetime) -> pl.DataFrame:
+    """SAMPLES from columns time, raw (text; null: no value), detail, quality and those of `signal_table`.
+
+    A raw text that is a number is one, scaled; orders and alarms stay text, with the detail behind it.
+    """
+    raw = pl.col("raw")
+    detail = pl.when(pl.col("keep_text") & (pl.col("detail") != "")).then(pl.col("detail"))
+    columns = joined.with_columns(pl.when(~pl.col("keep_text")).then(number(raw)).alias("value"))
+    text = pl.when(pl.col("value").is_null() & raw.is_not_null()).then(
+        pl.concat_str(raw, detail, separator=" ", ignore_nulls=True)
+    )
+    return to_samples(columns.with_columns(text.alias("text")), received)
+
+
 def no_value(signals: Iterable[Signal], time: datetime) -> pl.DataFrame:
     """One BAD sample without a value per signal: what a lost connection says."""
     rows = [(time, s.equipment, s.id, None, None, BAD, time) for s in signals]

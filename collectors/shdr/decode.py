@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from collectors.samples import number, signal_table, text_quality, to_samples
+from collectors.samples import from_text, signal_table, text_quality
 from collectors.times import iso_time
 from plant.frames import TIME
 from plant.model import Signal
@@ -87,17 +87,11 @@ def samples(decoded: pl.DataFrame, signals: Iterable[Signal], received: datetime
         .join(table, on="address", how="inner")
         .sort("row")
     )
-    raw = pl.col("raw")
-    detail = pl.when(pl.col("keep_text") & (pl.col("detail") != "")).then(pl.col("detail"))
     columns = joined.rename({"value": "raw"}).with_columns(
         pl.col("time").fill_null(pl.lit(received).cast(TIME)),
-        pl.when(~pl.col("keep_text")).then(number(raw)).alias("value"),
-        text_quality(raw).alias("quality"),
+        text_quality(pl.col("raw")).alias("quality"),
     )
-    text = pl.when(pl.col("value").is_null() & raw.is_not_null()).then(
-        pl.concat_str(raw, detail, separator=" ", ignore_nulls=True)
-    )
-    return to_samples(columns.with_columns(text.alias("text")), received)
+    return from_text(columns, received)
 
 
 def _field(index: int) -> pl.Expr:

@@ -6,6 +6,7 @@ from devices.base import Device
 from devices.http import HttpDevice
 from devices.modbus import ModbusDevice
 from devices.mqtt import MqttDevice
+from devices.mtconnect import MtconnectDevice
 from devices.opcua import OpcUaDevice
 from devices.shdr import ShdrDevice
 from devices.sparkplug import SparkplugDevice
@@ -15,6 +16,7 @@ DEVICES: dict[str, Callable[[int], Device]] = {
     "opcua": OpcUaDevice,
     "modbus": ModbusDevice,
     "mqtt": MqttDevice,
+    "mtconnect": MtconnectDevice,
     "shdr": ShdrDevice,
     "sparkplug": SparkplugDevice,
 }
