@@ -3,10 +3,13 @@
 import asyncio
 import resource
 import struct
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import variant_from_binary
 
 from collectors.connection import ConnectionLostError
 from collectors.opcua.security import offers_of
@@ -83,3 +86,9 @@ def test_what_answers_is_not_an_opc_ua_server(answer: Answer) -> None:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000, "kB"
 
     asyncio.run(serve(answer, body))
+
+
+def test_an_array_of_nothing_is_short() -> None:
+    started = time.process_time()
+    variant = variant_from_binary(Buffer(b"\x80" + struct.pack("<i", 2**31 - 1) + b"\x06\x07\0\0\0"))
+    assert variant.Value == [] and time.process_time() - started < 1
