@@ -35,6 +35,7 @@ class Context:
     by_handle: dict[int, Signal] = field(default_factory=dict)
     table: Handles = field(default_factory=lambda: handles({}))
     """`by_handle` as `to_frame` takes it."""
+    _saving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def proof(self) -> float:
@@ -47,14 +48,16 @@ class Context:
 
     async def save(self) -> None:
         """`state` is on disk when it returns, also when it is cancelled meanwhile."""
-        writing = asyncio.create_task(
-            asyncio.to_thread(self.store.save, *self.store.written(self.state)), name="state of a source"
-        )
+        writing = asyncio.create_task(self._write(), name="state of a source")
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
             await asyncio.wait([writing])
             raise
+
+    async def _write(self) -> None:
+        async with self._saving:
+            await asyncio.to_thread(self.store.save, *self.store.written(self.state))
         self.store.taken(self.state.subscriptions.values())  # messages may have come meanwhile
 
     async def put(self, samples: pl.DataFrame) -> None:

@@ -80,7 +80,7 @@ class Backfill:
                 gaps[since, self._started, f"{hole.why}; it was down"].append(key)
         for (first, last, why), keys in gaps.items():
             await context.emit.gap(first, last, why, keys)
-            log.warning("%s: samples of %d signals are missing: %s", context.link.url, len(keys), why)
+            log.warning("%s: samples are missing of %s: %s", context.link.url, ", ".join(keys), why)
         missing = {key for keys in gaps.values() for key in keys}
         context.held.unrecovered(missing)
         await context.put(context.held.recovered(utc_now(), set(hole.signals) - missing))

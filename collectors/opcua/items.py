@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 ITEMS_PER_CALL = 1000
 """Where the server gives no limit."""
+NOTIFICATIONS = 10_000
+"""In one message at most. 0 would be "as many as you like", which some servers take for none."""
 DURABLE_FROM = 3600.0
 """Seconds of lifetime from which the server is asked to keep the subscription over its own restarts, too."""
 FULL = ("BadTooManyMonitoredItems", "BadMonitoredItemLimitExceeded")
@@ -58,7 +60,7 @@ async def create_subscription(session: Any, interval: float, lifetime: float, pr
         RequestedPublishingInterval=interval * 1000,
         RequestedLifetimeCount=max(math.ceil(lifetime / interval), 3 * alive),
         RequestedMaxKeepAliveCount=alive,
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=NOTIFICATIONS,
         PublishingEnabled=True,
     )
     request = ua.CreateSubscriptionRequest(Parameters=parameters)
@@ -92,7 +94,7 @@ async def modify_lifetime(session: Any, subscription: Subscription, lifetime: fl
         RequestedPublishingInterval=subscription.interval * 1000,
         RequestedLifetimeCount=max(math.ceil(lifetime / subscription.interval), 3 * alive),
         RequestedMaxKeepAliveCount=alive,
-        MaxNotificationsPerPublish=0,
+        MaxNotificationsPerPublish=NOTIFICATIONS,
     )
     revised = await session.modify_subscription(parameters)
     subscription.asked_lifetime = lifetime

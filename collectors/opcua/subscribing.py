@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from asyncua import ua
@@ -20,8 +20,6 @@ from collectors.samples import no_value
 
 log = logging.getLogger(__name__)
 
-SAME_START = timedelta(seconds=2)
-"""Two start times of a server this close are one start."""
 DROPPED = "the server had dropped the subscription during an outage"
 
 
@@ -107,7 +105,7 @@ class Subscribing:
                 await services.modify_lifetime(link.session, subscription, context.options["lifetime"])
 
     def _restarted(self, before: datetime | None) -> bool:
-        return before is not None and self.started is not None and abs(self.started - before) > SAME_START
+        return before is not None and self.started is not None and self.started != before
 
     async def _server_started(self) -> datetime | None:
         node = ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime)
@@ -119,6 +117,10 @@ class Subscribing:
         """Make what is wanted and not there; what is refused is said once and leaves the rest running."""
         context = self._context
         state = context.state
+        if not state.subscriptions:
+            context.by_handle.clear()
+            self._handles.clear()
+            state.next_handle = 1
         there = {item.wanted for s in state.subscriptions.values() for item in s.items.values()}
         refused: dict[str, str] = {}
         asked: list[Asked] = []
