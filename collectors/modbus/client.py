@@ -110,6 +110,8 @@ class ModbusCollector:
             if refused := reading.learned.refused.get(len(self._signals)):
                 raise ConnectionLostError(f'the device clock (option "clock") cannot be read: {refused}')
             self._say_failed(group, got, now, emit)
+            self._miss(got.waiting, group.time, "")
+            self.status.overruns += bool(got.waiting)
             if (found := self._decoded(got, group, now)) is not None and found[0] != device_time:
                 device_time = found[0]
                 self._take(group, *found, emit)
@@ -146,7 +148,7 @@ class ModbusCollector:
         numbers, texts = got.plan.decode(got.answers)
         clock, time = len(self._signals), now
         if self._options["clock"] is not None:
-            if clock in got.failed:
+            if clock not in got.plan.indices:
                 return None
             time = self._device_time(float(numbers[got.plan.indices == clock][0]))
         samples = group.columns.samples(numbers, texts, time, now)
@@ -183,26 +185,29 @@ class ModbusCollector:
                 said.append(index)
                 log.warning("%s: %s", key, why)
             self.status.bad[key] = why
+        for index in said:
+            self._miss([index], group.time, self.status.bad[self._keys[index]])
         if said:
-            for index in said:
-                self._miss([index], group.time, self.status.bad[self._keys[index]])
             bad = self._no_value([self._signals[index] for index in said], now)
             self._outgoing.start(emit(bad), bad.height)
 
     def _back(self, indices: Iterable[int], time: datetime, emit: Emit) -> None:
-        """Signals have a value again: what they said since the last one is lost."""
+        """Signals have a value again: what they said since the last one is lost, unless it was a poll or two."""
         lost: dict[tuple[datetime, str], list[str]] = defaultdict(list)
         for index in indices:
             last, why = self._missing.pop(index, (None, ""))
             self.status.bad.pop(self._keys[index], None)
-            if last is not None and last + MOMENT < time:
+            if why and last is not None and last + MOMENT < time:
                 lost[last, why].append(self._keys[index])
         for (last, why), keys in lost.items():
             self._outgoing.start(emit.gap(last + MOMENT, time - MOMENT, why, keys), 0)
 
     def _miss(self, indices: Iterable[int], since: datetime | None, why: str) -> None:
+        """Signals have no value since then; `why` "": a poll or two, which is no gap yet."""
         for index in indices:
-            self._missing.setdefault(index, (since, why))
+            if index < len(self._signals):
+                began, reason = self._missing.setdefault(index, (since, why))
+                self._missing[index] = (began, reason or why)
 
     def _lost(self, now: datetime) -> pl.DataFrame:
         return self._no_value(self._signals, now)

@@ -13,6 +13,8 @@ from collectors.modbus.wire import NoAnswerError, NotGivenError, RefusedError, R
 
 UNANSWERED_IN_A_ROW = 2
 """After so many the rest of that unit waits for the next round: a dead unit must not cost every block its timeout."""
+SHORTEST_WAIT = 0.1
+"""Seconds an answer may take at least, however short the poll: a network and a busy machine are not faster."""
 LONGEST_PAUSE = 10.0
 """Seconds between two attempts at a block that was not answered, at most."""
 
@@ -27,6 +29,8 @@ class Round:
     answers: list[bytes] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
     """Index of a wanted value to why there is none."""
+    waiting: set[int] = field(default_factory=set)
+    """Indices of values not answered in time this once; the next polls may still have them."""
     alive: bool = False
     """Whether the device said anything, refusals included."""
     learned: bool = False
@@ -44,12 +48,18 @@ class _Pause:
     """A block that was not answered."""
 
     why: str
+    since: float
     times: int = 0
     until: float = 0.0
 
 
 class Reading:
-    """Reads the wanted values with these indices over one connection."""
+    """Reads the wanted values with these indices over one connection.
+
+    `timeout` and `every`, the poll's period, in seconds: one answer is waited for no longer than either (but
+    SHORTEST_WAIT), and a block that is not answered for `timeout` has failed. `retry`: seconds until what was refused is
+    asked for again.
+    """
 
     def __init__(
         self,
@@ -66,7 +76,8 @@ class Reading:
         self.learned = Learned()
         self._link, self._wanted, self._indices = link, wanted, indices
         self._max_gap, self._max_block = max_gap, max_block
-        self._timeout, self._every, self._retry = min(timeout, every), every, retry
+        self._wait, self._patience = min(timeout, max(every, SHORTEST_WAIT)), timeout
+        self._every, self._retry = every, retry
         self._plan: Plan | None = None
         self._pauses: dict[Place, _Pause] = {}
         self._refused_at: dict[int, float] = {}
@@ -81,11 +92,11 @@ class Reading:
         for block in self._plan.blocks:
             pause = self._pauses.get(_place(block))
             if pause is not None and clock() < pause.until:
-                got.fail(block, pause.why)
+                self._without(block, pause, got)
             elif got.unanswered.get(block.unit, 0) >= UNANSWERED_IN_A_ROW:
                 self._not_answered(block, f"unit {block.unit} does not answer", got)
             else:
-                await self._read(block, got, began + max(self._every, self._timeout))
+                await self._read(block, got, began + max(self._every, self._wait))
         for index, why in self.learned.refused.items():
             got.failed[index] = why
         if tuple(got.blocks) == self._plan.blocks:
@@ -139,7 +150,7 @@ class Reading:
 
     async def _ask(self, block: Block) -> bytes:
         request = Request(block.unit, block.area, block.start, block.length)
-        return await self._link.read(request, self._timeout)
+        return await self._link.read(request, self._wait)
 
     def _refused(self, block: Block, why: str, got: Round) -> None:
         now = asyncio.get_running_loop().time()
@@ -150,11 +161,19 @@ class Reading:
 
     def _not_answered(self, block: Block, why: str, got: Round) -> None:
         """Ask in the next round; after that wait ever longer."""
-        pause = self._pauses.setdefault(_place(block), _Pause(why))
+        now = asyncio.get_running_loop().time()
+        pause = self._pauses.setdefault(_place(block), _Pause(why, now - self._wait))
         wait = self._every * 2 ** (pause.times - 1) if pause.times else 0.0
         pause.why, pause.times = why, min(pause.times + 1, 20)
-        pause.until = asyncio.get_running_loop().time() + min(wait, LONGEST_PAUSE)
-        got.fail(block, why)
+        pause.until = now + min(wait, LONGEST_PAUSE)
+        self._without(block, pause, got)
+
+    def _without(self, block: Block, pause: _Pause, got: Round) -> None:
+        """A block that was not answered: for good when that lasts as long as an answer may take."""
+        if asyncio.get_running_loop().time() - pause.since >= self._patience:
+            got.fail(block, pause.why)
+        else:
+            got.waiting.update(index for index, _ in block.members)
 
     async def _ask_again(self, got: Round) -> None:
         """One of the addresses refused long enough ago, a round: it may be there now."""
