@@ -26,6 +26,9 @@ AHEAD = 16
 PATIENCE = 4.0
 """Seconds a message may be late."""
 LOOK_EVERY = 0.5
+ASK_AFTER = 20.0
+"""Seconds of a silence that is allowed, after which the server is asked whether it is alive: it may keep alive less
+often than it was told to, or not at all."""
 
 
 async def collect(context: Context, retry: float) -> None:
@@ -72,6 +75,7 @@ async def _watch(context: Context, intake: Intake, pump: Pump) -> None:
     """A subscription that says nothing has lost its connection; one of which nothing was ever heard on this connection
     is not to be had again."""
     clock = asyncio.get_running_loop().time
+    asked = clock()
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if intake.busy or pump.waiting:
@@ -81,6 +85,12 @@ async def _watch(context: Context, intake: Intake, pump: Pump) -> None:
         for subscription in list(context.state.subscriptions.values()):
             silent = clock() - intake.heard.setdefault(subscription.id, clock())
             if silent <= 2 * subscription.keep_alive + PATIENCE:
+                if min(silent, clock() - asked) > ASK_AFTER:
+                    if not await _answers(context):
+                        raise ConnectionLostError(
+                            f"{context.link.url}: no answer after {silent:.0f} s of silence"
+                        )
+                    asked = clock()
                 continue
             if intake.fresh(subscription) and await _answers(context):
                 context.give_up(subscription, "the subscription was silent after an outage")
