@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from paho.mqtt.client import MQTTMessage
 
 from collectors.connection import keep_connected, up, utc_now
 from collectors.held import Held
@@ -16,6 +15,7 @@ from collectors.mqtt.link import Link
 from collectors.mqtt.payload import Decoder, Mapped
 from collectors.mqtt.pump import pump
 from collectors.mqtt.resume import Resume
+from collectors.mqtt.stream import Message
 from collectors.ports import Emit, SourceStatus
 from plant.model import Source
 
@@ -79,7 +79,7 @@ class MqttCollector:
             "was started without what it had kept"
         )
 
-    def _decode(self, messages: Sequence[MQTTMessage], now: datetime) -> pl.DataFrame:
+    def _decode(self, messages: Sequence[Message], now: datetime) -> pl.DataFrame:
         if not messages:
             return self._beat(now)
         newest = {key: time for key, (time, *_) in (self._watched.newest() | self._others.newest()).items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -15,11 +15,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from collectors.connection import ConnectionLostError
+from collectors.mqtt.stream import LARGEST, MalformedError, Message, Stream, StreamClient, acknowledgement
 
 ANSWER_WITHIN = 5.0
 """Seconds a broker may take to connect and to answer a subscription."""
-TAKE_AT_ONCE = 1_000
-"""Messages read before others of this process have their turn."""
 MOST_WAITING = 50_000
 """Messages read and not yet taken; at that many reading pauses."""
 IN_FLIGHT = 20_000
@@ -46,7 +45,7 @@ class Link:
         self._options, self._will = options, will
         self.place = f"{options['host']}:{port_of(options)}"
         self._five = options["version"] == "5"
-        self._client = Client(
+        self._client = StreamClient(
             CallbackAPIVersion.VERSION2,
             client_id,
             clean_session=None if self._five else options["session_expiry"] == 0,
@@ -54,12 +53,12 @@ class Link:
             manual_ack=True,
             reconnect_on_failure=False,
         )
-        self._waiting: list[MQTTMessage] = []
+        self._waiting: list[Message] = []
         self._arrived = asyncio.Event()
         self._answers: dict[int | None, asyncio.Future[list[ReasonCode]]] = {}
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        self._socket: Any = None
+        self._socket: Stream | None = None
         self._paused = self._writing = self._present = False
         self._misc: asyncio.Task[None] | None = None
 
@@ -67,9 +66,7 @@ class Link:
         """Connect; whether the broker still had our session. Raises ConnectionLostError saying why not."""
         client, options = self._client, self._options
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-        client.on_message, client.on_subscribe = self._on_message, self._on_subscribe
-        client.on_unsubscribe = self._on_unsubscribe
-        client.on_socket_register_write = self._want_write_from_there
+        client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.connect_timeout = ANSWER_WITHIN
         client.username_pw_set(options["user"], options["password"])
         if (context := _tls(options)) is not None:
@@ -81,7 +78,7 @@ class Link:
         if self._five:
             properties: Any = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = min(int(options["session_expiry"]), 0xFFFFFFFE)
-            properties.ReceiveMaximum = IN_FLIGHT
+            properties.ReceiveMaximum, properties.MaximumPacketSize = IN_FLIGHT, LARGEST
             arguments = {"clean_start": options["session_expiry"] == 0, "properties": properties}
         keep_alive = max(1, round(options["keep_alive"]))
         try:
@@ -90,9 +87,10 @@ class Link:
             )
         except (OSError, ValueError) as error:
             raise ConnectionLostError(f"no broker at {self.place} ({error or 'no answer'})") from error
-        self._socket = client.socket()
-        client.on_socket_register_write = lambda *_: self._want_write()
+        self._socket = client.stream
+        assert self._socket is not None
         client.on_socket_close = lambda *_: self._detach()
+        self._socket.on_send = self._want_write
         self._loop.add_reader(self._socket, self._readable)
         self._want_write()
         self._misc = asyncio.create_task(self._look_after(min(1.0, keep_alive / 4)))
@@ -116,7 +114,7 @@ class Link:
             some = list(filters[start : start + FILTERS_AT_ONCE])
             await self._answered(self._asked(self._client.unsubscribe(some)), "the end of a subscription")
 
-    async def take(self, timeout: float) -> list[MQTTMessage]:
+    async def take(self, timeout: float) -> list[Message]:
         """All messages that have come, oldest first; none after `timeout` seconds. Raises ConnectionLostError once
         the connection is gone and everything it brought is taken."""
         if not self._waiting:
@@ -135,13 +133,11 @@ class Link:
             self._arrived.set()
         return messages
 
-    def acknowledge(self, messages: Iterable[MQTTMessage]) -> None:
+    def acknowledge(self, messages: Iterable[Message]) -> None:
         """Tell the broker that these, in the order they came, will not be needed again."""
-        if self._lost.done():
-            return
-        for message in messages:
-            if message.qos:
-                self._client.ack(message.mid, message.qos)
+        numbers = [message.number for message in messages if message.number]
+        if numbers and self._socket is not None:
+            self._socket.send(b"".join(map(acknowledgement, numbers)))
 
     def publish(self, topic: str, payload: bytes, qos: int = 0, retain: bool = False) -> None:
         """Send a message; not kept for a later connection."""
@@ -175,23 +171,27 @@ class Link:
         raise ConnectionLostError(f"{self.place} does not answer about {what}")
 
     def _readable(self) -> None:
-        if self._socket is None or self._paused:
+        stream = self._socket
+        if stream is None or self._paused:
             return
-        for _ in range(TAKE_AT_ONCE):
-            before = len(self._waiting)
+        more = stream.fill()
+        try:
+            while stream.publishes(self._waiting, self._five):
+                self._client.loop_read()  # exactly the packet that is here whole
+                if self._socket is None:
+                    return
+        except MalformedError as error:
+            self._end(f"{self.place} sends what is no MQTT: {error}")
+            return
+        if self._waiting:
+            self._arrived.set()
+        if stream.over:
             self._client.loop_read()
-            if self._socket is None:
-                return
-            if len(self._waiting) >= MOST_WAITING:
-                self._paused = True
-                self._loop.remove_reader(self._socket)
-                return
-            if len(self._waiting) == before and not _buffered(self._socket):
-                return
-        self._loop.call_soon(self._readable)
-
-    def _want_write_from_there(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._want_write)
+        elif len(self._waiting) >= MOST_WAITING:
+            self._paused = True
+            self._loop.remove_reader(stream)
+        elif more:
+            self._loop.call_soon(self._readable)
 
     def _want_write(self) -> None:
         if self._socket is not None and not self._writing:
@@ -199,8 +199,7 @@ class Link:
             self._loop.add_writer(self._socket, self._writable)
 
     def _writable(self) -> None:
-        self._client.loop_write()
-        if self._socket is not None and not self._client.want_write():
+        if self._socket is not None and self._socket.flush():
             self._writing = False
             self._loop.remove_writer(self._socket)
 
@@ -242,10 +241,6 @@ class Link:
             reason = "the connection ended"
         self._end(f"{self.place}: {reason}")
 
-    def _on_message(self, _c: object, _u: object, message: MQTTMessage) -> None:
-        self._waiting.append(message)
-        self._arrived.set()
-
     def _on_subscribe(self, _c: object, _u: object, number: int, codes: list[ReasonCode], _p: object) -> None:
         self._answers.setdefault(number, self._loop.create_future()).set_result(codes)
         self._answers.pop(number)
@@ -278,10 +273,6 @@ def _tls(options: Mapping[str, Any]) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise ConnectionLostError(f'cannot read the file of option "{named}": {error}') from error
     return context
-
-
-def _buffered(connection: Any) -> bool:
-    return isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
 
 
 def _refusal(code: ReasonCode) -> str:

@@ -65,10 +65,7 @@ async def listen(
         until = clock() + seconds
         while (left := until - clock()) > 0:
             for message in await link.take(left):
-                try:
-                    topic = message.topic
-                except UnicodeDecodeError:
-                    continue
+                topic = message.topic
                 if topic not in heard and len(heard) >= MOST_TOPICS:
                     continue
                 _note(heard.setdefault(topic, TopicHeard(topic)), message.payload, message.retain, utc_now())
@@ -77,7 +74,7 @@ async def listen(
     return sorted(heard.values(), key=lambda topic: topic.topic)
 
 
-def _note(topic: TopicHeard, payload: bytes | bytearray, retained: bool, now: datetime) -> None:
+def _note(topic: TopicHeard, payload: bytes, retained: bool, now: datetime) -> None:
     topic.messages += 1
     topic.retained += retained
     topic.example = payload[:200].decode(errors="replace")

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import polars as pl
 
 from collectors.mqtt.address import MISSING, Address, look_up
+from collectors.mqtt.stream import Message
 from collectors.samples import NUMBER, TEXT_ROLES, signal_table, to_samples
 from collectors.times import epoch_time, iso_time
 from plant.frames import BAD, GOOD, SAMPLES, TIME, UNCERTAIN, empty
@@ -31,19 +32,6 @@ SHOWN = 60
 """Characters of a payload shown in a message."""
 
 _number = re.compile(NUMBER).match
-
-
-class Message(Protocol):
-    """What is read of a message."""
-
-    @property
-    def topic(self) -> str: ...
-
-    @property
-    def payload(self) -> bytes | bytearray: ...
-
-    @property
-    def retain(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +127,9 @@ class Decoder:
         """What a batch of messages says. `newest`: of each signal the time of the newest sample so far."""
         rows, said, gone = _Rows(), dict[int, str | None](), list[tuple[int, int]]()
         for message in messages:
-            try:
-                topic = message.topic
-            except UnicodeDecodeError:
-                continue  # not UTF-8: no topic of ours
-            if (indexes := self._by_topic.get(topic)) is not None:
+            if (indexes := self._by_topic.get(message.topic)) is not None:
                 self._values(indexes, message.payload, message.retain, rows, said)
-            if (indexes := self._by_status.get(topic)) is not None:
+            if (indexes := self._by_status.get(message.topic)) is not None:
                 self._status(indexes, message.payload, len(rows.index), gone, said)
         samples = self._samples(rows, said, received)
         bad = self._without_value(samples, said, gone, received, newest)
@@ -159,7 +143,7 @@ class Decoder:
     def _values(
         self,
         indexes: list[int],
-        payload: bytes | bytearray,
+        payload: bytes,
         retained: bool,
         rows: _Rows,
         said: dict[int, str | None],
@@ -193,7 +177,7 @@ class Decoder:
             self._known.add(index)
             said[index] = "the source says it has no value" if number is None and text is None else None
 
-    def _value(self, index: int, one: Mapped, payload: bytes | bytearray, document: Any) -> Any:
+    def _value(self, index: int, one: Mapped, payload: bytes, document: Any) -> Any:
         if not one.address.path:
             if document is not MISSING and (isinstance(document, str) or not self._texts[index]):
                 return document
@@ -212,7 +196,7 @@ class Decoder:
     def _status(
         self,
         indexes: list[int],
-        payload: bytes | bytearray,
+        payload: bytes,
         position: int,
         gone: list[tuple[int, int]],
         said: dict[int, str | None],
@@ -291,13 +275,13 @@ def _ends_without(samples: pl.DataFrame, signal: Signal) -> bool:
     return not its.is_empty() and its["quality"][-1] == BAD
 
 
-def parse_json(payload: bytes | bytearray) -> tuple[bool, Any]:
+def parse_json(payload: bytes) -> tuple[bool, Any]:
     """Whether a payload is JSON, and the document."""
     document = _parse(payload)
     return document is not MISSING, document
 
 
-def _parse(payload: bytes | bytearray) -> Any:
+def _parse(payload: bytes) -> Any:
     """The JSON document a payload is; MISSING when it is none."""
     try:
         return orjson.loads(payload)

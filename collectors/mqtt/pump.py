@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import polars as pl
-from paho.mqtt.client import MQTTMessage
 
 from collectors.connection import ConnectionLostError, utc_now
 from collectors.mqtt.link import Link
+from collectors.mqtt.stream import Message
 from collectors.ports import Emit
 
 GATHER = 0.02
@@ -17,7 +17,7 @@ GATHER = 0.02
 ON_THE_WAY = 16
 """Batches on their way to the disk at once."""
 
-Decode = Callable[[Sequence[MQTTMessage], datetime], pl.DataFrame]
+Decode = Callable[[Sequence[Message], datetime], pl.DataFrame]
 """Messages (none: it is time to look) and when they were taken, to samples."""
 
 
@@ -29,7 +29,7 @@ async def pump(
     `decode` is called at least every `look_every` seconds. `stored(time)` is told when everything that had come by
     then is on disk.
     """
-    batches: asyncio.Queue[tuple[asyncio.Task[None] | None, Sequence[MQTTMessage], datetime]]
+    batches: asyncio.Queue[tuple[asyncio.Task[None] | None, Sequence[Message], datetime]]
     batches = asyncio.Queue(ON_THE_WAY)
 
     async def take() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from paho.mqtt.client import MQTTMessage
 
 from collectors.connection import keep_connected, up, utc_now
 from collectors.held import Held
@@ -16,6 +15,7 @@ from collectors.mqtt.broker import Session
 from collectors.mqtt.link import Link, Will
 from collectors.mqtt.pump import pump
 from collectors.mqtt.resume import Resume
+from collectors.mqtt.stream import Message
 from collectors.ports import Emit, SourceStatus
 from collectors.samples import signal_table, to_samples
 from collectors.sparkplug.address import NAMESPACE, Address, split_topic
@@ -98,7 +98,7 @@ class SparkplugCollector:
     def _says(self, *, online: bool) -> bytes:
         return json.dumps({"online": online, "timestamp": self._since}).encode()
 
-    def _decode(self, messages: Sequence[MQTTMessage], now: datetime) -> pl.DataFrame:
+    def _decode(self, messages: Sequence[Message], now: datetime) -> pl.DataFrame:
         heard = Heard()
         for message in messages:
             self._message(message, now, heard)
@@ -120,11 +120,8 @@ class SparkplugCollector:
         out.append(again.filter(pl.concat_str("equipment", "signal", separator=".").is_in(alive)))
         return pl.concat(out)
 
-    def _message(self, message: MQTTMessage, now: datetime, heard: Heard) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return
+    def _message(self, message: Message, now: datetime, heard: Heard) -> None:
+        topic = message.topic
         if topic == self._state:
             self._own_state(message.payload)
             return
@@ -132,9 +129,9 @@ class SparkplugCollector:
             self._topics[topic] = split_topic(topic)
         if (parts := self._topics[topic]) is not None:
             kind, node, device = parts
-            self._host.take(kind, node, device, bytes(message.payload), now, heard)
+            self._host.take(kind, node, device, message.payload, now, heard)
 
-    def _own_state(self, payload: bytes | bytearray) -> None:
+    def _own_state(self, payload: bytes) -> None:
         """The will of a connection of ours before this one may come late; nodes would take us for gone."""
         try:
             said = json.loads(payload)
