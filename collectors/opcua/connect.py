@@ -28,6 +28,8 @@ RENEW_AT = 0.75
 """Of the secure channel's life (OPC 10000-4, 5.6.2.1)."""
 RENEW_AFTER = 1.0
 """Seconds, whatever life the server says it has."""
+TRUST_EVERY = 10.0
+"""Seconds between two looks whether the server is still trusted."""
 
 
 class Link:
@@ -39,7 +41,7 @@ class Link:
         """How it is secured, for people."""
         self._source, self._options, self._folder = source, options, folder
         self._client: Any = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._looking_after: asyncio.Task[None] | None = None
         self.lost = ""
         """Why the connection cannot go on, when the secure channel could not be renewed."""
 
@@ -75,7 +77,7 @@ class Link:
             _abort(client)
             raise
         self._client, self.detail = client, secured.detail
-        self._renewing = asyncio.create_task(self._renew())
+        self._looking_after = asyncio.create_task(self._look_after(secured))
         return reused
 
     async def namespaces(self) -> list[str]:
@@ -84,9 +86,9 @@ class Link:
 
     def drop(self) -> None:
         """Let go of the connection; the session and its subscriptions stay on the server for their lifetime."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-            self._renewing = None
+        if self._looking_after is not None:
+            self._looking_after.cancel()
+            self._looking_after = None
         if self._client is not None:
             _abort(self._client)
 
@@ -132,9 +134,19 @@ class Link:
             return False
         return True
 
-    async def _renew(self) -> None:
+    async def _look_after(self, secured: Secured) -> None:
+        """Renew the secure channel in time, and let go of a server that is trusted no longer."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + self._channel_life()
         while True:
-            await asyncio.sleep(max(self._client.secure_channel_timeout / 1000 * RENEW_AT, RENEW_AFTER))
+            await asyncio.sleep(min(due - clock(), TRUST_EVERY))
+            if not await secured.trusted():
+                self.lost = f"{self.url}: its certificate is trusted no longer"
+                self._client.disconnect_socket()
+                return
+            if clock() < due:
+                continue
+            due = clock() + self._channel_life()
             try:
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
@@ -142,6 +154,10 @@ class Link:
                 self.lost = f"{self.url}: the secure channel could not be renewed ({error or 'no answer'})"
                 self._client.disconnect_socket()
                 return
+
+    def _channel_life(self) -> float:
+        life: float = self._client.secure_channel_timeout / 1000
+        return max(life * RENEW_AT, RENEW_AFTER)
 
 
 def _abort(client: Any) -> None:

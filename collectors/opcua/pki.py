@@ -72,6 +72,7 @@ class Pki:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._root = folder / "pki"
+        self._said: set[tuple[Path, str]] = set()
 
     @property
     def own_folder(self) -> Path:
@@ -147,13 +148,15 @@ class Pki:
     # --- the servers' ---
 
     def trusted(self) -> dict[Path, Certificate]:
-        """The trusted certificates by their file; a file that is none is logged and does not count."""
+        """The trusted certificates by their file; a file that is none is logged once and does not count."""
         found = {}
         for path in _files(self.trusted_folder):
             try:
                 found[path] = _read(path)
             except (OSError, ValueError) as error:
-                log.warning("%s does not count as trusted: %s", path, error)
+                if (path, str(error)) not in self._said:
+                    log.warning("%s does not count as trusted: %s", path, error)
+                    self._said.add((path, str(error)))
         return found
 
     def is_trusted(self, certificate: Certificate) -> bool:

@@ -64,6 +64,11 @@ async def _nothing_to_verify() -> None:
     """An open connection proves nothing."""
 
 
+async def _not_asked_for() -> bool:
+    """An open connection needs no trust."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Secured:
     """How a client connects: `detail` for people, and what an error in connecting means.
@@ -76,6 +81,7 @@ class Secured:
     _url: str
     _user: str
     verify: Callable[[], Awaitable[None]] = _nothing_to_verify
+    trusted: Callable[[], Awaitable[bool]] = _not_asked_for
     _own: Identity | None = None
     _data: str = ""
 
@@ -201,12 +207,15 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
         except PkiError as error:
             raise ConnectionLostError(f"{url}: {error}") from error
 
+    async def trusted() -> bool:
+        return await asyncio.to_thread(pki.is_trusted, certificate)
+
     async def verify_session(_: x509.Certificate, __: Any) -> None:
         await verify()
 
     client.certificate_validator = verify_session
     text = offer.text + (f", {user}" if user else "")
-    return Secured(text, url, user, verify, own, data)
+    return Secured(text, url, user, verify, trusted, own, data)
 
 
 async def offers_of(url: str) -> list[Offer]:

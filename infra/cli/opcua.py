@@ -66,7 +66,7 @@ def run_untrust(what: str, data: Path, yes: bool) -> int:
         pki.untrust(certificate)
     except (PkiError, _NotFoundError) as error:
         return _failed(str(error))
-    print("It is trusted no longer: its server is refused from the next connection on.")
+    print("It is trusted no longer: a running plant lets go of its server within 10 s.")
     return 0
 
 

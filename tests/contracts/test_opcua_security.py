@@ -318,7 +318,11 @@ def test_the_channel_is_made_with_the_trusted_certificate_only(
     run(body())
 
 
-def test_trust_takes_effect_while_the_collector_runs(run: Run, tmp_path: Path) -> None:
+def test_trust_takes_effect_while_the_collector_runs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collectors.opcua.connect.TRUST_EVERY", 0.2)
+
     async def body() -> None:
         async with serving(offers=EVERYTHING[1:]) as server:
             source = Source(id="plc", protocol="opcua", options={"url": server.url})
@@ -345,6 +349,13 @@ def test_trust_takes_effect_while_the_collector_runs(run: Run, tmp_path: Path) -
                         await asyncio.sleep(0.02)
                 assert collector.status.connected
                 assert "signed and encrypted (Aes256_Sha256_RsaPss)" in collector.status.detail
+                Pki(tmp_path).untrust(read(server.certificate))
+                async with asyncio.timeout(20):
+                    while collector.status.connected:
+                        await asyncio.sleep(0.02)
+                    assert "trusted no longer" in collector.status.detail
+                    while "is not trusted yet" not in collector.status.detail:
+                        await asyncio.sleep(0.02)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
