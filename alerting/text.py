@@ -87,7 +87,7 @@ def body(plant: Plant, alert: Alert, kind: Kind, told: str, late: timedelta, now
     where = f" ({line.name})" if line is not None and line.id != alert.equipment else ""
     lines = []
     if kind is Kind.RESOLVED and alert.returned is not None:
-        ended = _ENDED[Standing(alert.returned_because or Standing.STOP_ENDED)]
+        ended = _ended(alert)
         lines.append(f"{alert.equipment_name}{where}: {ended} ({wall(alert.returned)}).")
         lines.append(
             f"Duration: {duration(alert.returned - alert.stop_start)}, since {wall(alert.stop_start)}"
@@ -108,6 +108,12 @@ def body(plant: Plant, alert: Alert, kind: Kind, told: str, late: timedelta, now
     if link:
         lines.append(f"Open the alert: {link}")
     return "\n".join(_line(text, 1000) for text in lines) + "\n"
+
+
+def _ended(alert: Alert) -> str:
+    because = Standing(alert.returned_because or Standing.STOP_ENDED)
+    unknown = alert.machine_state is MachineState.UNKNOWN and because is Standing.STOP_ENDED
+    return "data is back" if unknown else _ENDED[because]
 
 
 def link(base_url: str, alert: str) -> str:

@@ -67,6 +67,7 @@ def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
     """Every route under /api/v1, /health and /metrics."""
     api = APIRouter(default_response_class=Json)
     _reads(api, backend)
+    _sources(api, backend)
     _actions(api, backend)
     _samples(api, backend)
     _live(api, backend, broadcast)
@@ -190,6 +191,20 @@ def _reads(api: APIRouter, backend: Backend) -> None:
         """What was said about one stop, oldest first; the last entry counts."""
         params.machines(backend.plant, [equipment])
         return Json([dict(entry) for entry in backend.recodes(equipment, params.instant("start", start))])
+
+
+def _sources(api: APIRouter, backend: Backend) -> None:
+    @api.get("/api/v1/sources", tags=["sources"])
+    def sources() -> Response:
+        """Every source: connected or not and why, rate, lag, how many signals give a value, what was left out, dropped or
+        lost. `state` is ok, look or away; `problems` says why in words."""
+        return Json(backend.sources())
+
+    @api.get("/api/v1/sources/{source}", tags=["sources"])
+    def source(source: str) -> Response:
+        """One source with each of its signals (`signal_list`: last value, times, quality, rate, what is wrong) and the gaps
+        of the last 24 hours (`gap_list`)."""
+        return Json(backend.source(source))
 
 
 def _actions(api: APIRouter, backend: Backend) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
-from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView
+from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
 from plant.frames import Window
 from plant.model import Plant
 
@@ -72,6 +72,12 @@ class Backend(Protocol):
 
     def post_samples(self, source: str | None, authorization: str, body: bytes) -> tuple[int, bytes]:
         """Samples for an http source (the only one when None), stored when it returns: HTTP status and JSON answer."""
+
+    def sources(self) -> list[SourceView]:
+        """Every source, in the order of the plant file; as of the last second."""
+
+    def source(self, source: str) -> SourceDetail:
+        """One with its signals and gaps. Raises Refused: the plant has no such source."""
 
     def health(self) -> Mapping[str, object]:
         """ok, and per part (historian, records, collectors, pipeline): ok, detail."""

@@ -1,7 +1,7 @@
 """The board at one instant, from ledger rows, orders and alerts. Pure: everything it needs is handed in."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ from plant.model import Equipment, Plant
 from plant.states import MachineState, TimeCategory
 
 NO_DATA = timedelta(seconds=5)
-"""A machine nothing has arrived from for this long shows "no data"."""
+"""A machine that is not known to be connected, and from which nothing has arrived for this long, shows "no data"."""
 STRIP = timedelta(hours=2)
 """How far the strip at the foot of a tile looks back."""
 STRIP_STEP = 30
@@ -54,6 +54,12 @@ class Inputs:
     orders: Mapping[str, OrderView]
     """The order each machine works on."""
     alerts: Sequence[AlertView]
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    """The source each machine's state comes from."""
+    reached: Collection[str] = ()
+    """Machines whose source is connected: silence is no sign of a dead line."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """How many signals of a machine give no value."""
 
 
 def build(inputs: Inputs) -> BoardSnapshot:
@@ -176,6 +182,8 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
                 order=inputs.orders.get(machine.id),
                 strip=strips.get(machine.id, []),
                 alerts=ringing.get(machine.id, 0),
+                source=inputs.feeds.get(machine.id),
+                unread=inputs.unread.get(machine.id, 0),
             )
         )
     return found
@@ -184,7 +192,9 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
 def _shown(inputs: Inputs, machine: str, row: Mapping[str, Any] | None) -> str:
     """The state a tile shows: the machine's own, but calm where nothing is wrong with standing still."""
     heard = inputs.heard.get(machine)
-    if row is None or heard is None or inputs.now - heard > NO_DATA:
+    if row is None or heard is None:
+        return "no_data"
+    if machine not in inputs.reached and inputs.now - heard > NO_DATA:
         return "no_data"
     state: str = row["state"]
     calm = (MachineState.RUNNING.value, MachineState.MAINTENANCE.value, MachineState.UNKNOWN.value)

@@ -45,7 +45,7 @@ class MachineView(TypedDict):
     name: str
     description: str
     line: str
-    state: str  # MachineState, or "no_data" when nothing has arrived for 5 s
+    state: str  # MachineState, or "no_data": unknown, or not connected and silent for 5 s
     since: str | None
     reason: str | None  # name of the reason, or null
     cause: str | None  # one short line: what the tile says about why ("Blocked by Capper")
@@ -59,6 +59,8 @@ class MachineView(TypedDict):
     order: OrderView | None
     strip: list[tuple[str, str, str]]  # (start, end, category) for the last two hours
     alerts: int
+    source: str | None  # id of the source its state comes from; null: nothing is connected, it is imported
+    unread: int  # of its signals, how many give no value now
 
 
 class LineView(TypedDict):
@@ -111,6 +113,81 @@ class ShiftView(TypedDict):
     name: str
     start: str
     end: str
+
+
+class CountsView(TypedDict):
+    """How many signals are in which state."""
+
+    ok: int
+    uncertain: int
+    bad: int
+    silent: int
+
+
+class SourceView(TypedDict):
+    """A connection to equipment as its collector sees it. Counters are since the collector process started."""
+
+    id: str
+    protocol: str
+    process: str  # the collector process it runs in
+    state: str  # ok; look: something of it is not well; away: not connected, or its process does not answer
+    problems: list[str]  # what is not well, in words, the worst first
+    connected: bool
+    detail: str  # what the collector says of the connection
+    since: str | None  # when it was connected or lost
+    heard: str | None  # when its process last said anything; null: never
+    machines: list[str]  # equipment that has signals from it
+    signals: int
+    counts: CountsView
+    notes: int  # signals that work, with something to know about them
+    samples: int
+    rate: float  # samples a second
+    last_sample: str | None  # the source's time of the newest
+    lag: float | None  # seconds the newest sample was old when it came
+    overruns: int  # polls left out because an earlier one took too long
+    overflows: int  # times the source said that it dropped values before they were taken
+    gaps: int  # times of the last 24 h for which samples are lost for good
+    lost: int  # samples known to be lost in them
+
+
+class SignalView(TypedDict):
+    """A signal of a source."""
+
+    id: str  # equipment.signal
+    equipment: str
+    signal: str
+    role: str | None
+    unit: str
+    address: str
+    state: str  # ok, uncertain, bad (no value), silent (nothing came, or not for too long)
+    problem: str | None  # why it is not ok
+    note: str | None  # what to know although it works
+    value: float | str | None
+    quality: str | None  # good, uncertain, bad
+    time: str | None  # the source's time of the newest sample
+    received: str | None  # when that came
+    samples: int
+    rate: float
+    overflows: int
+
+
+class GapView(TypedDict):
+    """A time for which samples are lost for good."""
+
+    first: str
+    last: str  # included
+    rows: int  # samples; 0: nobody knows how many
+    why: str
+    signals: list[str]  # equipment.signal; none: any
+    whole: bool  # not of this source alone, of all its process had
+    recorded: str
+
+
+class SourceDetail(SourceView):
+    """A source with all there is to see of it."""
+
+    signal_list: list[SignalView]  # in the order of the plant file
+    gap_list: list[GapView]  # of the last 24 h, newest first
 
 
 class BoardSnapshot(TypedDict):

@@ -3,14 +3,14 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import polars as pl
 from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
 from dashboards.ports import Refused, Unavailable
-from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView
+from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
 from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
@@ -146,6 +146,17 @@ class PlantBackend:
 
     def post_samples(self, source: str | None, authorization: str, body: bytes) -> tuple[int, bytes]:
         return post(self.plant, self._runtime.folder.root, source, authorization, body)
+
+    def sources(self) -> list[SourceView]:
+        shown = SourceView.__annotations__
+        return [cast(SourceView, {k: v for k, v in s.items() if k in shown}) for s in self._runtime.sources()]
+
+    def source(self, source: str) -> SourceDetail:
+        found = next((s for s in self._runtime.sources() if s["id"] == source), None)
+        if found is None:
+            known = ", ".join(self.plant.sources) or "none"
+            raise Refused(f"source: the plant has no {source!r}; it has {known}")
+        return found
 
     def health(self) -> Mapping[str, object]:
         return self._runtime.health()

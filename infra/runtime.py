@@ -7,7 +7,7 @@ messages, the scheduler has its own, and the web server asks from its workers. `
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from analytics.forecast import edges as forecast_edges
 from collectors.spool import Spool
 from dashboards.live import Broadcast
 from dashboards.snapshot import STRIP, Inputs, build
-from dashboards.view import BoardSnapshot, OrderView
+from dashboards.view import BoardSnapshot, OrderView, SourceDetail
 from infra.alertviews import alert_view
+from infra.blindalert import BlindWatch, feeds, with_blind
 from infra.deadletter import DeadLetter
 from infra.delivery import Delivery
 from infra.folder import DataFolder
@@ -37,6 +38,7 @@ from infra.records.arrivals import Arrivals
 from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
 from infra.shifts import period, running, shift_view
+from infra.sourcewatch import SourceWatch
 from infra.statuses import machine_statuses
 from infra.stores import open_database, open_historian
 from infra.storing import Storing
@@ -45,6 +47,7 @@ from pipelines.accept import accept
 from pipelines.ports import HistorianError
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
+from plant.states import MachineState
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +84,14 @@ class Runtime:
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
-        self._engine = Engine(with_storing(self.plant), self.alerts, base_url)
+        self._blind = BlindWatch(datetime.now(UTC))
+        self._engine = Engine(_ruled(self.plant, {}), self.alerts, base_url)
         limits = self.plant.spool
         self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
         self.metrics.count_gaps(folder.spool)
+        self._watch = SourceWatch(folder)
+        self._why: Mapping[str, str] = {}
+        """Why what is blind is, as the engine knows it."""
         self._full_since: datetime | None = None
         """Since when the spool's alarm is on."""
         self._ingest = Ingest(self._spool)
@@ -144,6 +151,10 @@ class Runtime:
         """The last tick's."""
         return self._orders
 
+    def sources(self) -> list[SourceDetail]:
+        """As of the last tick."""
+        return self._watch.views(self.plant, datetime.now(UTC))
+
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
         """`plant.frames.LEDGER` of a window, derived; cut at `edges` too."""
         with self._lock:
@@ -164,7 +175,7 @@ class Runtime:
         plant = with_secrets(plant)
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
-            self.plant, self._engine.plant = plant, with_storing(plant)
+            self.plant, self._engine.plant = plant, _ruled(plant, self._blind.why)
         if self._delivers:
             self._delivery.use(plant)
         self._replaced()
@@ -228,9 +239,26 @@ class Runtime:
             return []
         return [storing_status(trouble.since if trouble else None, self._full_since, now)]
 
+    def _blind_statuses(self, machines: Sequence[MachineStatus], now: datetime) -> list[MachineStatus]:
+        known = {m.equipment for m in machines if m.state is not MachineState.UNKNOWN}
+        unknown = {m.id for m in self.plant.machines()} - known
+        found = self._blind.statuses(
+            self.plant,
+            self._watch.processes,
+            self._watch.views(self.plant, now),
+            self._heard,
+            unknown,
+            now,
+        )
+        if self._blind.why != self._why:
+            self._why = self._blind.why
+            self._engine.plant = _ruled(self.plant, self._why)
+        return found
+
     def tick(self, now: datetime) -> None:
         """Alerts and snapshot as of now."""
         plant = self.plant
+        self._watch.look(now)
         shift = running(plant, now)
         span = period(plant, now)
         with self._lock:
@@ -249,7 +277,8 @@ class Runtime:
             book = OrderBook(
                 plant, jobs, pl.concat([begun, rows.filter(pl.col("start") >= (closed or start))]), now
             )
-            statuses = [*machine_statuses(rows, self._heard, now), *self._storing_status(now)]
+            machines = machine_statuses(rows, self._heard, now)
+            statuses = [*machines, *self._storing_status(now), *self._blind_statuses(machines, now)]
             self._engine.tick(statuses, book.contexts(), now)
             active = [alert_view(alert) for alert in self.alerts.active()]
             shown = rows.filter(pl.col("start") >= span.start)
@@ -265,6 +294,9 @@ class Runtime:
                     heard=self._heard,
                     orders=book.of_machines(),
                     alerts=active,
+                    feeds=feeds(plant),
+                    reached=self._watch.reached(plant, now),
+                    unread=self._watch.unread(plant, now),
                 )
             )
             self.broadcast.publish(self._snapshot)
@@ -404,3 +436,8 @@ class Runtime:
             return empty(LEDGER)
         with self.database.read() as connection:
             return LedgerRows(connection).of_orders(orders)
+
+
+def _ruled(plant: Plant, why: Mapping[str, str]) -> Plant:
+    """The plant as the alert rules see it."""
+    return with_blind(with_storing(plant), why)

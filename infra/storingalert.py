@@ -23,18 +23,14 @@ def with_storing(plant: Plant) -> Plant:
 
     Whoever the most urgent rule of the plant file reaches is told.
     """
-    # A rule that names nothing is for the whole plant, and stays that.
-    rules = {
-        r.id: r if r.equipment else replace(r, equipment=tuple(plant.equipment))
-        for r in plant.alert_rules.values()
-    }
+    rules = own_rules(plant)
     rules[STORING] = AlertRule(
         id=STORING,
         name="Samples are not stored",
         longer_than=LONGER_THAN,
         equipment=(STORING,),
         severity="urgent",
-        escalation=_escalation(plant),
+        escalation=most_urgent_escalation(plant),
     )
     machine = Equipment(id=STORING, name="Storing of samples", level=EquipmentLevel.WORK_UNIT)
     reasons = {
@@ -69,7 +65,15 @@ def storing_status(away: datetime | None, full: datetime | None, now: datetime) 
     )
 
 
-def _escalation(plant: Plant) -> str | None:
+def own_rules(plant: Plant) -> dict[str, AlertRule]:
+    """The plant's rules, for its own equipment only: one that names nothing is for the whole plant, and stays that."""
+    return {
+        r.id: r if r.equipment else replace(r, equipment=tuple(plant.equipment))
+        for r in plant.alert_rules.values()
+    }
+
+
+def most_urgent_escalation(plant: Plant) -> str | None:
     """That of the most urgent rule that has one."""
     found = [rule for rule in plant.alert_rules.values() if rule.escalation is not None]
     return min(found, key=lambda rule: SEVERITIES.index(rule.severity)).escalation if found else None

@@ -72,6 +72,8 @@ class Settings:
     """A DOWN interval shorter than this, before any cut, is a micro-stop. Zero: there are none."""
     breaks: BreakRule = BreakRule.PLANNED_DOWNTIME
     target_oee: float = 0.85
+    blind_after: timedelta = timedelta(seconds=30)
+    """A machine nothing can be known of for so long is an alert of its own. Zero: it is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from signal import SIGQUIT
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -17,11 +17,24 @@ import pytest
 
 from analytics.ledger import ledger
 from analytics.summary import summarise
+from collectors.gaps import Gap
 from dashboards.ports import Refused
-from dashboards.view import AlertView, BoardSnapshot, KpiView, LineView, MachineView, OrderView, ShiftView
+from dashboards.view import (
+    AlertView,
+    BoardSnapshot,
+    KpiView,
+    LineView,
+    MachineView,
+    OrderView,
+    ShiftView,
+    SourceDetail,
+    SourceView,
+)
+from infra.collecting import CollectorProcess
 from infra.historians.memory import MemoryHistorian
 from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
+from infra.sources import source_views
 from plant.frames import INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window
 from plant.model import (
     Equipment,
@@ -34,6 +47,7 @@ from plant.model import (
     Shift,
     Signal,
     Site,
+    Source,
     User,
     WorkCalendar,
 )
@@ -68,6 +82,7 @@ MEASURED = {  # machine, signal: unit, seconds between samples, middle, swing
     ("filler", "pressure"): ("bar", 10, 3.2, 0.4),
     ("cnc-1", "spindle-load"): ("%", 300, 48.0, 30.0),
 }
+SOURCES = {"bottling-plc": "opcua", "cnc-1": "shdr", "cnc-2": "shdr", "press": "modbus"}
 SILENCE = (START - timedelta(minutes=150), START - timedelta(minutes=100))
 """When no measured value came."""
 STOPS = (
@@ -95,12 +110,24 @@ def _plant() -> Plant:
                 calendar="week",
                 micro_stop=timedelta(minutes=2),
             )
+            source = {"bottling": "bottling-plc", "pressing": "press"}.get(line, machine)
             for role in (Role.STATE, Role.GOOD, Role.REJECT):
-                signals[machine, role.value] = Signal(id=role.value, equipment=machine, role=role)
+                signals[machine, role.value] = Signal(
+                    id=role.value,
+                    equipment=machine,
+                    role=role,
+                    source=source,
+                    address=f"ns=2;s={machine}.{role.value}",
+                )
             for (owner, signal), (unit, *_) in MEASURED.items():
                 if owner == machine:
                     signals[machine, signal] = Signal(
-                        id=signal, equipment=machine, role=Role.PROCESS_VALUE, unit=unit
+                        id=signal,
+                        equipment=machine,
+                        role=Role.PROCESS_VALUE,
+                        unit=unit,
+                        source=source,
+                        address=f"ns=2;s={machine}.{signal}",
                     )
             cycles.append(IdealCycle(equipment=machine, cycle=timedelta(seconds=seconds)))
     hours = (("early", "Early", 6, 14), ("late", "Late", 14, 22), ("night", "Night", 22, 6))
@@ -110,6 +137,7 @@ def _plant() -> Plant:
     return Plant(
         site=Site(id="demo", name="Demo plant", zone=ZoneInfo("Europe/Berlin")),
         equipment=equipment,
+        sources={i: Source(id=i, protocol=protocol) for i, protocol in SOURCES.items()},
         signals=signals,
         materials={"p40": Material(id="p40", name="Pump P40", ideal_cycles=tuple(cycles))},
         calendars={"week": WorkCalendar(id="week", shifts=shifts)},
@@ -125,6 +153,8 @@ class MemoryBackend:
         self.plant = _plant()
         self.revision = 0
         self.silent: set[str] = set()
+        self.away = {"press"}
+        """Sources that are not connected."""
         self.entries: list[dict[str, Any]] = []
         self.imported: list[tuple[str, bytes, Mapping[str, str], str]] = []
         self.events: dict[str, list[Mapping[str, str]]] = {}
@@ -287,6 +317,82 @@ class MemoryBackend:
         self.imported.append((name, content, columns, user))
         return len(rows)
 
+    def sources(self) -> list[SourceView]:
+        return [cast(SourceView, {k: s[k] for k in SourceView.__annotations__}) for s in self._sources()]  # type: ignore[literal-required]
+
+    def source(self, source: str) -> SourceDetail:
+        found = next((s for s in self._sources() if s["id"] == source), None)
+        if found is None:
+            raise Refused(f"source: the plant has no {source!r}")
+        return found
+
+    def _sources(self) -> list[SourceDetail]:
+        """What a collector process would have written just now: a source with a wrong address, one that drops values,
+        one that is away."""
+        now, shown = self.now(), self.plant.sources
+        process = CollectorProcess("collect", now, 1, {"problem": ""}, {s: self._told(s, now) for s in shown})
+        lost = [
+            Gap(
+                "collect",
+                now - timedelta(minutes=50),
+                now - timedelta(minutes=49, seconds=12),
+                0,
+                "the connection was lost and the server has no history",
+                now - timedelta(minutes=49),
+                "cnc-2",
+                ("cnc-2.good", "cnc-2.reject"),
+            )
+        ]
+        return source_views([process], lost, self.plant, now)
+
+    def _told(self, source: str, now: datetime) -> Mapping[str, Any]:
+        signals = [s for s in self.plant.signals.values() if s.source == source]
+        away, seconds = source in self.away, (now - START).total_seconds()
+        seen: dict[str, Any] = {}
+        for number, signal in enumerate(signals):
+            key = f"{signal.equipment}.{signal.id}"
+            at = (now - timedelta(seconds=(7 * number) % 5 + 0.2)).isoformat()
+            value = {Role.STATE: "RUN"}.get(signal.role) or round(1200 + 100 * number + seconds, 1)
+            if signal.role is Role.PROCESS_VALUE:
+                value = round(MEASURED[signal.equipment, signal.id][2] + seconds % 7 / 5, 2)
+            seen[key] = {
+                "samples": int(8000 + seconds),
+                "rate": 0.0 if away else 1.0,
+                "time": at,
+                "received": at,
+                "value": None if away else value,
+                "quality": 2 if away else 0,
+            }
+        bad, notes = {}, {}
+        if source == "bottling-plc":
+            bad = {"labeller.reject": "the server has no node ns=2;s=labeller.reject (BadNodeIdUnknown)"}
+            notes = {"filler.pressure": "the server samples it every 250 ms, 50 ms was asked for"}
+            seen["labeller.reject"] = {
+                "samples": 0,
+                "rate": 0.0,
+                "time": None,
+                "received": None,
+                "value": None,
+                "quality": None,
+            }
+        refused = "192.168.0.31:502 does not answer (connection refused); trying again every 8 s"
+        return {
+            "protocol": SOURCES[source],
+            "connected": not away,
+            "detail": refused if away else f"connected to {source}",
+            "since": (START - timedelta(minutes=12 if away else 330)).isoformat(),
+            "bad": bad,
+            "notes": notes,
+            "overflows": {"cnc-2.good": 3} if source == "cnc-2" else {},
+            "overruns": 0,
+            "samples": int(8000 + seconds) * len(signals),
+            "rate": 0.0 if away else float(len(signals)),
+            "last_sample": (now - timedelta(seconds=0.4)).isoformat(),
+            "lag": None if away else 0.12,
+            "gaps": 0,
+            "signals": seen,
+        }
+
     def health(self) -> Mapping[str, object]:
         return {"ok": True, "parts": {"historian": {"ok": True, "detail": "in memory"}}}
 
@@ -344,6 +450,8 @@ class MemoryBackend:
                     "order": orders.get(machine),
                     "strip": [(a.isoformat(), b.isoformat(), c) for a, b, c in strip],
                     "alerts": sum(a["equipment"] == machine for a in self.alerts()),
+                    "source": self.plant.signals[machine, "state"].source,
+                    "unread": 1 if machine == "labeller" else 0,
                 }
                 machines.append(view)
             row: LineView = {

@@ -189,6 +189,25 @@ def doctor(
     raise typer.Exit(run(plant, data, port, json))
 
 
+@app.command()
+def sources(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Id of one: show its signals, too.")
+    ] = None,
+    plant: Annotated[
+        Path | None,
+        typer.Option("--plant", help="The plant file: with units, and sources not collected from."),
+    ] = None,
+    data: Data = Path("var/plant"),
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what comes in from each source and what does not; 1 when one needs attention."""
+    from infra.cli.sources import run
+
+    raise typer.Exit(run(plant, data, source, watch, json))
+
+
 @db.command("status")
 def db_status(plant: OptionalPlant = None, data: Data = Path("var/plant"), json: Json = False) -> None:
     """Say which records database is used, its schema, size, rows and last backup; 1 when it needs an upgrade."""

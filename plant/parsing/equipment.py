@@ -40,11 +40,13 @@ def read_settings(table: Table | None) -> Settings:
             "target_oee", f"{target:g} is not between 0 and 1", "Write a fraction: 0.85 means 85 percent"
         )
     micro_stop = table.duration("micro_stop")
+    blind_after = table.duration("blind_after")
     return Settings(
         convention=table.choice("convention", Convention, given.convention),
         micro_stop=given.micro_stop if micro_stop is None else micro_stop,
         breaks=table.choice("breaks", BreakRule, given.breaks),
         target_oee=target,
+        blind_after=given.blind_after if blind_after is None else blind_after,
     )
 
 

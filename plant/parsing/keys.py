@@ -23,7 +23,7 @@ STORES = ("historian", "records", "spool")
 KEYS: Mapping[str, tuple[str, ...]] = {
     "": ("schema", "include", "site", "settings", *STORES, *LISTS),
     "site": ("id", "name", "zone"),
-    "settings": ("convention", "micro_stop", "breaks", "target_oee"),
+    "settings": ("convention", "micro_stop", "breaks", "target_oee", "blind_after"),
     "historian": ("kind", "keep"),
     "records": ("url",),
     "spool": ("max_size", "max_age"),

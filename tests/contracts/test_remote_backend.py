@@ -43,6 +43,8 @@ ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "start_order": lambda b: ("no-such-order", "ana"),
     "finish_order": lambda b: ("no-such-order", "ana"),
     "import_orders": lambda b: ("orders.csv", b"nothing", {}, "ana"),
+    "sources": lambda b: (),
+    "source": lambda b: (b.sources()[0]["id"],),
     "health": lambda b: (),
     "metrics": lambda b: (),
     "post_samples": lambda b: (None, "Bearer x", b"{}"),
