@@ -117,7 +117,7 @@ class Subscribing:
         """Make what is wanted and not there; what is refused is said once and leaves the rest running."""
         context = self._context
         state = context.state
-        if not state.subscriptions:
+        if not state.subscriptions:  # the same numbers as before, so that they stay few
             context.by_handle.clear()
             self._handles.clear()
             state.next_handle = 1
@@ -127,15 +127,15 @@ class Subscribing:
         for key, wanted in context.wants.items():
             if wanted in there:
                 continue
+            if wanted not in self._handles:
+                self._handles[wanted] = state.next_handle
+                context.by_handle[state.next_handle] = context.signals[key]
+                state.next_handle += 1
             try:
                 node = ua.NodeId.from_string(resolve(wanted.address, self.namespaces))
             except (ValueError, ua.UaError) as error:
                 refused[key] = str(error)
             else:
-                if wanted not in self._handles:
-                    self._handles[wanted] = state.next_handle
-                    context.by_handle[state.next_handle] = context.signals[key]
-                    state.next_handle += 1
                 asked.append(Asked(self._handles[wanted], node, wanted))
         context.know_handles()
         for interval in sorted({a.wanted.publishing_interval for a in asked}):
