@@ -26,6 +26,8 @@ EVERY = 1.0
 """Seconds between two looks at what is to be filled."""
 NODES, VALUES = 10, 500
 """Asked for at once: decoding them keeps everything else waiting for some 50 ms."""
+IN_VAIN = 20
+"""Answers without anything newer after which a history has no end; servers may give empty ones in between."""
 READABLE = 0x04
 """The bit of a node's access level that says it has history (OPC 10000-3, 8.57)."""
 NO_BOUND = ("BadBoundNotFound", "BadNoData", "BadNoDataAvailable")
@@ -41,6 +43,10 @@ class Found:
     """Time of its last value from before the server's start."""
     problem: str = ""
     """Why it cannot be read; empty: it was."""
+    newest: datetime | None = None
+    """Time of its last value."""
+    in_vain: int = 0
+    """Answers one after the other that brought nothing newer."""
 
 
 class Backfill:
@@ -145,7 +151,10 @@ class Backfill:
                     continue
                 values = getattr(result.HistoryData, "DataValues", None) or ()
                 frames.append(self._frame(key, values, found[key]))
-                if not points[key] or points[key] == point:
+                if not points[key]:
+                    del points[key]
+                elif points[key] == point or found[key].in_vain >= IN_VAIN:
+                    found[key].problem = "the server does not come to the end of its history"
                     del points[key]
             batch = pl.concat(frames) if frames else None
             if batch is not None and not batch.is_empty():
@@ -161,6 +170,10 @@ class Backfill:
         items = pl.DataFrame(
             [(0, *row) for row in rows if row[0] or row[1]], schema=dict(NOTIFICATIONS), orient="row"
         )
+        newest = max((time for row in rows if (time := row[0] or row[1]) is not None), default=None)
+        later = newest is not None and (found.newest is None or newest > found.newest)
+        found.in_vain = 0 if later else found.in_vain + 1
+        found.newest = newest if later else found.newest
         now = utc_now()
         batch = to_frame(items, handles_of(self._context, key), now, now)
         if not batch.is_empty():
