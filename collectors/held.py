@@ -19,6 +19,11 @@ SAME_CLOCK = timedelta(seconds=5)
 
 KEY = ["equipment", "signal"]
 
+NOTHING = empty(SAMPLES)
+
+MANY = 50_000
+"""Samples kept at most before the newest of each signal are told from the rest."""
+
 
 class Clock(Enum):
     """Whether sample times and proof times are on one clock."""
@@ -40,7 +45,7 @@ class Held:
         repeated = [(s.equipment, s.id) for s in signals if s.role in DISCRETE_ROLES]
         self._repeated = pl.DataFrame(repeated, schema=dict.fromkeys(KEY, pl.String), orient="row")
         self._heartbeat = heartbeat
-        self._held = empty(SAMPLES)
+        self._held = Latest()
         self._losses: list[tuple[datetime, pl.DataFrame]] = []
         """When a loss was said, and the values that stood just before it."""
         self._beat: datetime | None = None
@@ -56,7 +61,7 @@ class Held:
 
     def resumed(self) -> None:
         """A connection was made to a source that may have kept what we missed: see `recovered`."""
-        self._held, self._beat, self._since = empty(SAMPLES), None, None
+        self._held, self._beat, self._since = Latest(), None, None
 
     def update(self, batch: pl.DataFrame, proof: datetime, initial: bool = False) -> pl.DataFrame:
         """Take a batch; gives it back with corrections to what was said again too late.
@@ -76,7 +81,9 @@ class Held:
         elif not initial or newest > proof:
             self.clock = Clock.OTHER
         out = batch
-        if self._beat is not None:
+        oldest = batch["time"].min()
+        assert isinstance(oldest, datetime)
+        if self._beat is not None and oldest <= self._beat:
             late = batch.filter(pl.col("time") <= self._beat).join(self._repeated, on=KEY, how="semi")
             late = late.sort("time", maintain_order=True).unique(KEY, keep="last", maintain_order=True)
             if not late.is_empty():
@@ -86,21 +93,21 @@ class Held:
 
     def fill(self, batch: pl.DataFrame) -> None:
         """Take samples that came later than others: nothing is said because of them."""
-        self._held = _latest(self._held, batch)
+        self._held.add(batch)
         self._losses = [
             (time, _latest(before, batch.filter(pl.col("time") < time))) for time, before in self._losses
         ]
 
     def newest(self) -> dict[str, tuple[datetime, float | None, str | None]]:
         """Of each signal ("equipment.signal") the newest sample: time, value, text; also from before a loss."""
-        known = _latest(*(before for _, before in self._losses), self._held)
+        known = _latest(*(before for _, before in self._losses), self._held.frame())
         rows = known.select("equipment", "signal", "time", "value", "text").iter_rows()
         return {f"{equipment}.{signal}": (time, value, text) for equipment, signal, time, value, text in rows}
 
     def recovered(self, received: datetime, signals: Collection[str] | None = None) -> pl.DataFrame:
         """Nothing of these signals (None: of any) was missed over the losses said: what stood before each is said
         again at its very time, so that it overwrites the sample without a value (received later)."""
-        out = [empty(SAMPLES)]
+        out = [NOTHING]
         for time, before in self._losses:
             mine = before.filter(_among(signals))
             out.append(
@@ -111,7 +118,7 @@ class Held:
                     pl.lit(time).cast(TIME).alias("time"), pl.lit(received).cast(TIME).alias("received")
                 )
             )
-            self._held = _latest(mine, self._held)
+            self._held = Latest(mine, self._held.frame())
         self.unrecovered(signals)
         return pl.concat(out)
 
@@ -127,16 +134,20 @@ class Held:
     def beat(self, proof: datetime, received: datetime) -> pl.DataFrame:
         """The held values said again at `proof`, when it is time to; otherwise nothing."""
         if self._heartbeat <= timedelta(0) or self.clock is Clock.OTHER:
-            return empty(SAMPLES)
+            return NOTHING
         if self.clock is Clock.UNSURE and (self._since is None or proof < self._since + self._heartbeat):
-            return empty(SAMPLES)
+            return NOTHING
         if self._beat is not None and proof < self._beat + self._heartbeat:
-            return empty(SAMPLES)
-        again = self._held.filter(
-            (pl.col("time") < proof)
-            & (pl.col("quality") != BAD)
-            & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
-        ).join(self._repeated, on=KEY, how="semi")
+            return NOTHING
+        again = (
+            self._held.frame()
+            .filter(
+                (pl.col("time") < proof)
+                & (pl.col("quality") != BAD)
+                & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+            )
+            .join(self._repeated, on=KEY, how="semi")
+        )
         self._beat = proof
         return again.with_columns(
             pl.lit(proof).cast(TIME).alias("time"), pl.lit(received).cast(TIME).alias("received")
@@ -151,15 +162,35 @@ class Held:
         if self._newest is not None:
             after = self._newest + timedelta(microseconds=1)
             time = after if self.clock is Clock.OTHER else max(time, after)
-        self._losses.append((time, _latest(*(before for _, before in self._losses), self._held)))
-        self._held, self._beat = empty(SAMPLES), None
+        self._losses.append((time, _latest(*(before for _, before in self._losses), self._held.frame())))
+        self._held, self._beat = Latest(), None
         return no_value(self._signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))
+
+
+class Latest:
+    """The newest sample of each signal, worked out when somebody asks: at high rates that is once in many batches."""
+
+    def __init__(self, *frames: pl.DataFrame) -> None:
+        self._frames, self._rows = list(frames), 0
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Later than what was there, where the time is the same."""
+        self._frames.append(frame)
+        self._rows += max(frame.height, 100)  # a frame has its cost too
+        if self._rows > MANY:
+            self.frame()
+
+    def frame(self) -> pl.DataFrame:
+        """One row a signal."""
+        if len(self._frames) != 1 or self._rows:
+            self._frames, self._rows = [_latest(*self._frames)], 0
+        return self._frames[0]
 
 
 def _latest(*frames: pl.DataFrame) -> pl.DataFrame:
     """The newest sample of each signal; of two at one time the later frame's."""
     return (
-        pl.concat([empty(SAMPLES), *frames])
+        pl.concat([NOTHING, *frames])
         .sort("time", maintain_order=True)
         .unique(KEY, keep="last", maintain_order=True)
     )

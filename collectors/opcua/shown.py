@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import polars as pl
 from asyncua import ua
 
@@ -10,6 +11,8 @@ from collectors.opcua.wanted import key_of
 from collectors.ports import SourceStatus
 from collectors.samples import TEXT_ROLES
 from plant.model import Signal
+
+NUMBER, TEXT = 1, 2
 
 
 class Shown:
@@ -21,9 +24,8 @@ class Shown:
         """Signals the server refused."""
         self._statuses: dict[str, int] = {}
         """Signals whose last value was not good, with its status."""
-        self._texts: set[int] = set()
-        self._numbers: set[int] = set()
-        """Handles by what their last value was."""
+        self._kinds = np.zeros(0, np.uint8)
+        """What the last value was, by handle: 0: there was none."""
         self._made: dict[str, str] = {}
         self._changed: dict[str, str] = {}
 
@@ -51,15 +53,13 @@ class Shown:
 
     def overflowed(self, items: pl.DataFrame, signals: Mapping[int, Signal]) -> set[str]:
         """Count the values before which the server dropped others; their signals."""
-        some = items.filter(pl.col("status") & OVERFLOW == OVERFLOW)
-        if some.is_empty():
-            return set()
         found = set()
-        for handle, times in some.group_by("handle").len().iter_rows():
-            if (signal := signals.get(handle)) is not None:
-                key = key_of(signal)
-                self._status.overflows[key] = self._status.overflows.get(key, 0) + times
-                found.add(key)
+        if (some := items["status"].to_numpy() & OVERFLOW == OVERFLOW).any():
+            for handle, times in items.filter(pl.Series(some)).group_by("handle").len().iter_rows():
+                if (signal := signals.get(handle)) is not None:
+                    key = key_of(signal)
+                    self._status.overflows[key] = self._status.overflows.get(key, 0) + times
+                    found.add(key)
         return found
 
     def _look_at_statuses(self, items: pl.DataFrame, signals: Mapping[int, Signal]) -> None:
@@ -76,19 +76,19 @@ class Shown:
                 self._status.bad.pop(key, None)
 
     def _look_at_types(self, items: pl.DataFrame, signals: Mapping[int, Signal]) -> None:
-        for column, mine, others in (
-            ("value", self._numbers, self._texts),
-            ("text", self._texts, self._numbers),
-        ):
-            handles = set(items.filter(pl.col(column).is_not_null())["handle"].unique().to_list())
-            for handle in handles & others:
-                others.discard(handle)
-                signal = signals.get(handle)
-                if signal is not None and signal.role not in TEXT_ROLES:
-                    was, now = ("text", "a number") if column == "value" else ("a number", "text")
-                    self._changed[key_of(signal)] = f"its type changed: it was {was} and is {now}"
-                    self._say(key_of(signal))
-            mine |= handles
+        value, text = items["value"].is_not_null().to_numpy(), items["text"].is_not_null().to_numpy()
+        said = value | text
+        handles, kinds = items["handle"].to_numpy()[said], np.where(value, NUMBER, TEXT)[said]
+        if len(handles) and (most := int(handles.max())) >= len(self._kinds):
+            self._kinds = np.append(self._kinds, np.zeros(most + 1 - len(self._kinds), np.uint8))
+        before = self._kinds[handles]
+        self._kinds[handles] = kinds  # of several the last
+        for handle in set(handles[(before != kinds) & (before != 0)].tolist()):
+            signal = signals.get(handle)
+            if signal is not None and signal.role not in TEXT_ROLES:
+                changed = ("text", "a number") if self._kinds[handle] == NUMBER else ("a number", "text")
+                self._changed[key_of(signal)] = f"its type changed: it was {changed[0]} and is {changed[1]}"
+                self._say(key_of(signal))
 
     def _say(self, key: str) -> None:
         said = "; ".join(filter(None, (self._made.get(key, ""), self._changed.get(key, ""))))
