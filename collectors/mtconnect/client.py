@@ -154,8 +154,9 @@ class _Session:
         elif reason := self._broken(header, position):
             self._next = header.next if self._owner._failed >= TRIES else header.first
             since = await self._oldest(header, created) if self._next < header.next else created
-            # Clocks of agent and adapters may differ.
-            since = since if position.time <= since <= created else max(created, position.time)
+            # Clocks of agent and adapters may differ; a header's time is often cut to the second.
+            latest = max(created, position.time) + timedelta(seconds=1)
+            since = since if position.time <= since <= latest else latest
             log.warning("source %s: %s", self._owner._source.id, reason)
             await self._emit.gap(position.time, since, reason, [_key(s) for s in self._owner._signals])
             self._held.unrecovered()
