@@ -95,3 +95,56 @@ def test_a_loss_lies_on_the_sources_clock_and_after_its_newest_sample() -> None:
     ahead = held()
     ahead.update(sample(4, 6), at(1))
     assert said(ahead.lost(at(2)))[0] == (4 + 1e-6, None)
+
+
+def after_a_loss() -> tuple[Held, datetime]:
+    """State 6 and temperature 20 stood when the loss was said."""
+    h = held()
+    h.update(pl.concat([sample(0, 6), sample(1, 20, "temperature")]), at(1))
+    lost = h.lost(at(10))["time"][0]
+    h.resumed()
+    return h, lost
+
+
+def test_what_stood_before_a_loss_is_said_again_at_its_time_when_nothing_was_missed() -> None:
+    h, lost = after_a_loss()
+    said = h.recovered(at(20))
+    assert said.sort("signal").select("signal", "time", "value", "quality", "received").rows() == [
+        ("state", lost, 6.0, GOOD, at(20)),
+        ("temperature", lost, 20.0, GOOD, at(20)),
+    ]
+    assert h.recovered(at(21)).is_empty()  # once
+    assert set(h.newest()) == {"m.state", "m.temperature"}  # and it is held again
+
+
+def test_what_came_in_the_outage_counts_for_the_time_of_the_loss() -> None:
+    h, _ = after_a_loss()
+    h.update(pl.concat([sample(5, 9), sample(12, 3)]), at(15), initial=True)
+    h.fill(sample(7, 25, "temperature"))
+    assert dict(h.recovered(at(20)).select("signal", "value").iter_rows()) == {
+        "state": 9.0,
+        "temperature": 25.0,
+    }
+    assert h.newest()["m.state"] == (at(12), 3.0, None)
+
+
+def test_signals_of_which_something_was_missed_stay_unknown() -> None:
+    h, _ = after_a_loss()
+    assert h.recovered(at(20), {"m.temperature"})["signal"].to_list() == ["temperature"]
+    h.unrecovered({"m.state"})
+    assert h.recovered(at(21)).is_empty()
+
+
+def test_every_loss_of_an_outage_is_overwritten() -> None:
+    h, first = after_a_loss()
+    h.update(sample(11, 9), at(12), initial=True)
+    second = h.lost(at(13))["time"][0]
+    said = h.recovered(at(20)).filter(pl.col("signal") == "state").sort("time")
+    assert said.select("time", "value").rows() == [(first, 6.0), (second, 9.0)]
+
+
+def test_a_value_that_was_none_before_the_loss_stays_none() -> None:
+    h = held()
+    h.update(sample(0, None), at(0))
+    h.lost(at(10))
+    assert h.recovered(at(20)).is_empty()
