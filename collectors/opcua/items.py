@@ -193,8 +193,10 @@ async def _create(
 def _request(asked: Asked, filtered: bool) -> Any:
     wanted = asked.wanted
     triggers = ua.DataChangeTrigger
+    # With a deadband a new time alone is no change (OPC 10000-4, 7.22.2), but not every server knows that.
+    also_time = wanted.trigger == "timestamp" and wanted.deadband is None
     chosen = ua.DataChangeFilter(
-        Trigger=triggers.StatusValueTimestamp if wanted.trigger == "timestamp" else triggers.StatusValue,
+        Trigger=triggers.StatusValueTimestamp if also_time else triggers.StatusValue,
         DeadbandType=ua.DeadbandType.None_ if wanted.deadband is None else ua.DeadbandType.Absolute,
         DeadbandValue=wanted.deadband or 0.0,
     )

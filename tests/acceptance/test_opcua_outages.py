@@ -5,7 +5,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,12 @@ import pytest
 from asyncua import Client
 from devices.opcua_servers import NodeOpcUa, Open62541, ServerOptions, ServerProcess
 from devices.proxy import Proxy
+from devices.received import Received
 
 from collectors.gaps import gaps
 from collectors.opcua import create
 from collectors.opcua.items import monitored, transfer
 from collectors.opcua.state import Store
-from plant.frames import BAD, SAMPLES
 from plant.model import Role, Signal, Source
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -44,45 +44,10 @@ def _end_servers() -> Iterator[None]:
     STARTED.clear()
 
 
-class Received:
-    """An `Emit` that keeps what it acknowledged."""
-
-    def __init__(self) -> None:
-        self.frames: list[pl.DataFrame] = []
-        self.gaps: list[tuple[datetime, datetime, str, tuple[str, ...]]] = []
-
-    async def __call__(self, samples: pl.DataFrame) -> None:
-        assert samples.schema == pl.Schema(SAMPLES)
-        await asyncio.sleep(0.02)  # a disk
-        self.frames.append(samples)
-
-    async def gap(self, first: datetime, last: datetime, why: str, signals: Sequence[str] = ()) -> None:
-        assert first <= last and why
-        self.gaps.append((first, last, why, tuple(signals)))
-
-    def stored(self) -> pl.DataFrame:
-        """As a historian has it: of two rows of one key the one received last."""
-        everything = pl.concat([pl.DataFrame(schema=dict(SAMPLES)), *self.frames])
-        kept = everything.unique(["equipment", "signal", "time"], keep="last", maintain_order=True)
-        return kept.sort("signal", "time")
-
-    def newest(self) -> float:
-        """The smallest of the signals' largest values."""
-        last = self.stored().group_by("signal").agg(pl.col("value").max())
-        return min(last["value"], default=0.0) if last.height == SIGNALS else 0.0
-
-    def missing(self) -> dict[str, list[float]]:
-        """Per signal the values that were jumped over."""
-        found: dict[str, list[float]] = {}
-        for name, values in self.stored().drop_nulls("value").group_by("signal").agg("value").iter_rows():
-            there = sorted({int(v) for v in values})
-            if lost := sorted(set(range(there[0], there[-1] + 1)) - set(there)):
-                found[name] = lost
-        return found
-
-    def holes(self) -> int:
-        """Samples without a value that stay."""
-        return self.stored().filter(pl.col("quality") == BAD).height
+def newest(emit: Received) -> float:
+    """The smallest of the signals' largest values."""
+    last = emit.stored().group_by("signal").agg(pl.col("value").max())
+    return min(last["value"], default=0.0) if last.height == SIGNALS else 0.0
 
 
 def signals(server: ServerProcess, **collect: object) -> tuple[Signal, ...]:
@@ -121,8 +86,8 @@ async def until(condition: Callable[[], bool], within: float = 30.0) -> None:
 
 async def more(emit: Received, values: int = 25) -> None:
     """Wait for so many new values of each signal."""
-    goal = emit.newest() + values
-    await until(lambda: emit.newest() >= goal)
+    goal = newest(emit) + values
+    await until(lambda: newest(emit) >= goal)
 
 
 @pytest.fixture(params=sorted(SERVERS))
@@ -248,7 +213,7 @@ def test_an_outage_longer_than_the_lifetime_is_filled_from_history_or_recorded(
         asked = {"lifetime": "5s", "heartbeat": "1s"}
         async with collecting(proxy.port, signals(server), tmp_path, emit, **asked) as collector:
             await more(emit)
-            before = emit.newest()
+            before = newest(emit)
             await proxy.cut()
             await asyncio.sleep(8)
             await proxy.start()
@@ -312,7 +277,7 @@ def test_a_collector_killed_and_started_again_loses_nothing(kind: str, tmp_path:
             if process is not None:
                 process.kill()
         emit.frames = [pl.read_ipc(file) for file in sorted(tmp_path.glob("spool/collect/*.arrow"))]
-        assert emit.newest() - emit.stored()["value"].min() > 5 * RATE  # type: ignore[operator]
+        assert newest(emit) - emit.stored()["value"].min() > 5 * RATE  # type: ignore[operator]
         assert emit.missing() == {} and emit.holes() == 0
         assert gaps(tmp_path / "spool") == []
 
