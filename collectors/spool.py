@@ -49,6 +49,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOPELESS = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.EIO, errno.ELOOP, errno.ENXIO, errno.EINVAL)
 """What the system says of a file that trying again will not bring back."""
 _LIMITS = SpoolConfig()
+_SCHEMA = pl.Schema(SAMPLES)
 
 
 class SpoolFullError(Exception):
@@ -364,8 +365,8 @@ def damaged_files(directory: Path) -> list[Path]:
 
 def require_samples(samples: pl.DataFrame) -> None:
     """Raises ValueError unless the frame has exactly the columns of `plant.frames.SAMPLES`."""
-    if samples.schema != pl.Schema(SAMPLES):
-        raise ValueError(f"not a batch of samples: {samples.schema}, expected {pl.Schema(SAMPLES)}")
+    if samples.schema != _SCHEMA:
+        raise ValueError(f"not a batch of samples: {samples.schema}, expected {_SCHEMA}")
 
 
 def _encode(samples: pl.DataFrame) -> memoryview:

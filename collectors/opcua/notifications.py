@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,8 @@ OVERFLOW = 0x480
 """The bits of a status code that say values were lost before this one (OPC 10000-4, 7.39)."""
 SEVERITY = np.array([GOOD, UNCERTAIN, BAD, BAD], np.uint8)
 """By the two highest bits of a status code (OPC 10000-4, 7.39)."""
+NO_NUMBER = pl.Series([None], dtype=pl.Float64)
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 def utc(time: datetime) -> datetime:
@@ -65,43 +67,45 @@ def to_frame(items: pl.DataFrame, table: Handles, published: datetime, received:
     rows = table.rows_of(items)
     if not (known := rows >= 0).all():
         items, rows = items.filter(pl.Series(known)), rows[known]
+    _, source_time, server_time, given, text, status = items.get_columns()
     kept = table.keep_text[rows]
-    raw = items["value"].to_numpy()  # null is NaN here
+    raw = given.to_numpy()  # null is NaN here
     value = raw * table.scale[rows] + table.offset[rows]
     valued = np.isfinite(value) & np.isfinite(raw) & ~kept
-    text = _texts(items, kept)
-    said = valued if text.null_count() == len(text) else valued | text.is_not_null().to_numpy()
-    quality = np.where(said, SEVERITY[items["status"].to_numpy() >> 30], BAD).astype(np.uint8)
-    names = table.names[rows]
+    if kept.any():  # a number of a signal that is kept as text is one too
+        number = given.cast(pl.String).str.replace(r"\.0$", "")
+        text = text.zip_with(pl.Series(there(text) | ~kept), number)
+    quality = np.where(valued | there(text), SEVERITY[status.to_numpy() >> 30], BAD).astype(np.uint8)
     columns = {
-        "time": _times(items, published),
-        "equipment": names["equipment"],
-        "signal": names["signal"],
-        "value": pl.Series(value).zip_with(pl.Series(valued), pl.Series([None], dtype=pl.Float64)),
+        "time": _first_said(source_time, server_time, _at(published, len(rows))),
+        "value": pl.Series(value)
+        if valued.all()
+        else pl.Series(value).zip_with(pl.Series(valued), NO_NUMBER),
         "text": text,
         "quality": pl.Series(quality),
         "received": _at(received, len(rows)),
     }
-    return pl.DataFrame([columns[name].alias(name) for name in SAMPLES])
+    made = {name: column.alias(name) for name, column in columns.items()}
+    made |= {column.name: column for column in table.names[rows].get_columns()}
+    return pl.DataFrame([made[name] for name in SAMPLES])
 
 
-def _times(items: pl.DataFrame, published: datetime) -> pl.Series:
-    times = items["source_time"]
-    for otherwise in (items["server_time"], _at(published, 1)):
-        if not times.null_count():
+def there(column: pl.Series) -> NDArray[np.bool_]:
+    """Where a column is not null."""
+    if (nulls := column.null_count()) in (0, len(column)):
+        return np.full(len(column), nulls == 0)
+    found: NDArray[np.bool_] = column.is_not_null().to_numpy()
+    return found
+
+
+def _first_said(*times: pl.Series) -> pl.Series:
+    said = times[0]
+    for otherwise in times[1:]:
+        if not said.null_count():
             break
-        times = times.zip_with(times.is_not_null(), otherwise)
-    return times
-
-
-def _texts(items: pl.DataFrame, kept: NDArray[np.bool_]) -> pl.Series:
-    """The texts; a number of a signal that is kept as text is one too."""
-    text = items["text"]
-    if not kept.any():
-        return text
-    number = items["value"].cast(pl.String).str.replace(r"\.0$", "")
-    return text.zip_with(text.is_not_null() | pl.Series(~kept), number)
+        said = said.zip_with(pl.Series(there(said)), otherwise)
+    return said
 
 
 def _at(time: datetime, times: int) -> pl.Series:
-    return pl.Series([time]).cast(TIME).new_from_index(0, times)
+    return pl.Series(np.full(times, (time - EPOCH) // MICROSECOND)).cast(TIME)

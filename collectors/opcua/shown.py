@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from asyncua import ua
 
-from collectors.opcua.notifications import OVERFLOW
+from collectors.opcua.notifications import OVERFLOW, there
 from collectors.opcua.wanted import key_of
 from collectors.ports import SourceStatus
 from collectors.samples import TEXT_ROLES
@@ -76,7 +76,7 @@ class Shown:
                 self._status.bad.pop(key, None)
 
     def _look_at_types(self, items: pl.DataFrame, signals: Mapping[int, Signal]) -> None:
-        value, text = items["value"].is_not_null().to_numpy(), items["text"].is_not_null().to_numpy()
+        value, text = there(items["value"]), there(items["text"])
         said = value | text
         handles, kinds = items["handle"].to_numpy()[said], np.where(value, NUMBER, TEXT)[said]
         if len(handles) and (most := int(handles.max())) >= len(self._kinds):
