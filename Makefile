@@ -14,6 +14,7 @@ services: setup
 	@infra/scripts/services.sh
 	@infra/scripts/npm.sh
 	@infra/scripts/open62541.sh
+	@infra/scripts/libmodbus.sh
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

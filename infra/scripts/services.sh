@@ -3,7 +3,7 @@
 # They are only installed: the tests start their own copies on free loopback ports.
 set -euo pipefail
 
-declare -A package_of=([chromium]=chromium [influxd]=influxdb [mosquitto]=mosquitto [nginx]=nginx-light [postgres]=postgresql)
+declare -A package_of=([chromium]=chromium [gcc]="gcc libc6-dev" [influxd]=influxdb [mosquitto]=mosquitto [nginx]=nginx-light [postgres]=postgresql)
 # Debian keeps PostgreSQL's programs out of the path, one folder for each version.
 PATH="$PATH:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)"
 
@@ -11,8 +11,9 @@ missing=()
 for program in "${!package_of[@]}"; do
     command -v "$program" >/dev/null || missing+=("${package_of[$program]}")
 done
+[[ -f ${HEADERS:-/usr/include}/modbus/modbus.h ]] || missing+=(libmodbus-dev)
 if ((${#missing[@]} == 0)); then
-    echo "services: chromium, influxd, mosquitto, nginx and postgres are installed"
+    echo "services: chromium, gcc, influxd, libmodbus, mosquitto, nginx and postgres are installed"
     exit 0
 fi
 

@@ -55,26 +55,37 @@ def test_setup_without_network_says_so_and_can_be_repeated(checkout: Path) -> No
 def services(path: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         ["/bin/bash", str(SCRIPTS / "services.sh")],
-        env={"PATH": str(path)},
+        env={"PATH": str(path), "HEADERS": str(path)},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_services_has_nothing_to_do_when_all_is_there(tmp_path: Path) -> None:
-    for program in ("chromium", "influxd", "mosquitto", "nginx", "postgres"):
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A path with all the programs and headers that services.sh looks for."""
+    for program in ("chromium", "gcc", "influxd", "mosquitto", "nginx", "postgres"):
         (tmp_path / program).symlink_to("/bin/true")
-    done = services(tmp_path)
+    (tmp_path / "modbus").mkdir()
+    (tmp_path / "modbus" / "modbus.h").touch()
+    return tmp_path
+
+
+def test_services_has_nothing_to_do_when_all_is_there(programs: Path) -> None:
+    done = services(programs)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "services: chromium, influxd, mosquitto, nginx and postgres are installed\n"
+    assert (
+        done.stdout
+        == "services: chromium, gcc, influxd, libmodbus, mosquitto, nginx and postgres are installed\n"
+    )
 
 
-def test_services_names_what_is_missing_where_it_cannot_install(tmp_path: Path) -> None:
-    (tmp_path / "chromium").symlink_to("/bin/true")
-    (tmp_path / "mosquitto").symlink_to("/bin/true")
-    (tmp_path / "nginx").symlink_to("/bin/true")
-    (tmp_path / "postgres").symlink_to("/bin/true")
-    done = services(tmp_path)
+@pytest.mark.parametrize(("gone", "package"), [("influxd", "influxdb"), ("modbus/modbus.h", "libmodbus-dev")])
+def test_services_names_what_is_missing_where_it_cannot_install(
+    programs: Path, gone: str, package: str
+) -> None:
+    (programs / gone).unlink()
+    done = services(programs)
     assert done.returncode == 1
-    assert "missing influxdb, and this is not a Debian machine" in done.stderr
+    assert f"missing {package}, and this is not a Debian machine" in done.stderr
