@@ -1,6 +1,6 @@
 """The web application: one FastAPI server with the REST API, the live stream and the Dash pages."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dashboards import api, reference, shell
 from dashboards.callbacks import Callbacks
 from dashboards.live import Broadcast
-from dashboards.pages import discover
+from dashboards.pages import Page, discover
 from dashboards.ports import Backend
 from dashboards.security import LOOPBACK_HOSTS, Guard, content_policy
 
@@ -52,6 +52,7 @@ def create_app(backend: Backend, broadcast: Broadcast, hosts: Collection[str] = 
     )
     app.backend.websocket_capability = False  # else every tab holds a websocket that nothing uses
     app.layout = shell.layout()
+    app.interpolate_index = _always_fresh(app, backend, pages)
     callbacks = Callbacks(app)
     shell.register(app, backend, pages, callbacks)
     app._setup_server()  # Dash would do it at the first request to "/": a deep link before it had no assets
@@ -59,6 +60,17 @@ def create_app(backend: Backend, broadcast: Broadcast, hosts: Collection[str] = 
     server.add_middleware(Guard, hosts=hosts, policy=content_policy(app.csp_hashes()))
     server.state.dash = app
     return server
+
+
+def _always_fresh(app: Dash, backend: Backend, pages: Sequence[Page]) -> Callable[..., str]:
+    """Dash keeps one document for ever; the plant's machines, reasons and users may be others by now."""
+    written: Callable[..., str] = app.interpolate_index
+
+    def document(**parts: str) -> str:
+        app.index_string = shell.document(backend, pages)
+        return written(**parts)
+
+    return document
 
 
 class KnownPaths:

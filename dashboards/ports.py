@@ -6,6 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
+from dashboards.onboarding import Onboarding
 from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
 from plant.frames import Window
 from plant.model import Plant
@@ -19,7 +20,7 @@ class Unavailable(Refused):
     """The request is fine, but a store it needs is away: the same one may be answered later."""
 
 
-class Backend(Protocol):
+class Backend(Onboarding, Protocol):
     """One per server. Reads may take milliseconds to a second and block: callers run them in a thread.
 
     `user` is a plant user id, or free text until sign-in exists.

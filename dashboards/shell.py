@@ -59,6 +59,7 @@ def document(backend: Backend, pages: Sequence[Page]) -> str:
         f'<a href="{page.path}" data-page="{page.path}"><span data-icon="{page.icon}"></span>'
         f"{escape(page.title)}</a>"
         for page in pages
+        if page.menu
     )
     plant = backend.plant
     facts = {

@@ -9,12 +9,14 @@ import polars as pl
 from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
+from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Refused, Unavailable
 from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
 from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
+from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit
 from infra.records.database import RecordsError
@@ -58,8 +60,9 @@ def _says_what_is_away(backend: type[B]) -> type[B]:
 class PlantBackend:
     """`dashboards.ports.Backend` over a running plant."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: Runtime, looks: Looks | None = None) -> None:
+        """`looks`: what may add machines to the plant file; None: this plant's file is not ours to change."""
+        self._runtime, self._looks = runtime, looks
 
     @property
     def plant(self) -> Plant:
@@ -158,11 +161,32 @@ class PlantBackend:
             raise Refused(f"source: the plant has no {source!r}; it has {known}")
         return found
 
+    def look_at(self, url: str, seconds: float) -> str:
+        return self._adding().look_at(url, seconds)
+
+    def looking(self, job: str) -> Looking:
+        return self._adding().looking(job)
+
+    def section(self, job: str, machines: Sequence[Confirmed]) -> Section:
+        return self._adding().section(job, machines)
+
+    def add_machines(self, job: str, machines: Sequence[Confirmed], user: str) -> Section:
+        added = self._adding().add_machines(job, machines, user)
+        with self._runtime.database.begin() as connection:
+            what = {"file": added["file"], "machines": added["machines"]}
+            Audit(connection).add(self.now(), user, "plant.add", ", ".join(added["machines"]), what)
+        return added
+
     def health(self) -> Mapping[str, object]:
         return self._runtime.health()
 
     def metrics(self) -> bytes:
         return generate_latest()
+
+    def _adding(self) -> Looks:
+        if self._looks is None:
+            raise Refused("The demo's plant file stays as it is: run `lineside up` with one of your own.")
+        return self._looks
 
     def _dispatch(self, order: str, action: OrderAction, user: str) -> None:
         try:

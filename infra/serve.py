@@ -25,6 +25,7 @@ from infra.collecting import CollectorProcesses
 from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.leading import leading
+from infra.onboarding.looks import Looks
 from infra.plantfile import PlantWatch, with_options, with_secrets
 from infra.records.alerts import SqlAlerts
 from infra.records.database import upgrade
@@ -107,7 +108,8 @@ def serve(
             processes.follow(plant)
             runtime.on_replaced(lambda: processes.follow(runtime.plant))
             threading.Thread(target=watch, daemon=True).start()
-            _web(PlantBackend(runtime), runtime.broadcast, host, port, ready)
+            looks = None if overrides else Looks(path, folder.root)  # with overrides it is the demo
+            _web(PlantBackend(runtime, looks), runtime.broadcast, host, port, ready)
         finally:
             ended.set()
             children.stop()
@@ -122,7 +124,7 @@ def derive(plant: Plant, path: Path, folder: DataFolder, url: str, waits: Callab
         _led(plant, folder, ("derive",), waits),
         _deriving(plant, path, folder, url, {}, deliver=False) as runtime,
     ):
-        server = BackendServer(PlantBackend(runtime), folder.derive)
+        server = BackendServer(PlantBackend(runtime, Looks(path, folder.root)), folder.derive)
         try:
             _until_told()
         finally:

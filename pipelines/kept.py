@@ -49,6 +49,8 @@ class Kept:
     def _of(self, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
         if self._label is not None:
             return rows.join(starts, on="code", how="semi")
+        if starts.is_empty():
+            return rows.clear()
         oldest = starts["start"].min()
         newer = rows.filter(pl.col("time") >= oldest).join(starts, on="code", maintain_order="left")
         return newer.filter(pl.col("time") >= pl.col("start")).select(rows.columns)

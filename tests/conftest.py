@@ -18,6 +18,7 @@ import pytest
 from analytics.ledger import ledger
 from analytics.summary import summarise
 from collectors.gaps import Gap
+from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Refused
 from dashboards.view import (
     AlertView,
@@ -32,6 +33,7 @@ from dashboards.view import (
 )
 from infra.collecting import CollectorProcess
 from infra.historians.memory import MemoryHistorian
+from infra.onboarding.looks import Looks
 from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
 from infra.sources import source_views
@@ -304,6 +306,24 @@ class MemoryBackend:
 
     def finish_order(self, order: str, user: str) -> None:
         self._move(order, "running", "completed")
+
+    @cached_property
+    def looks(self) -> Looks:
+        """Machines are added to a plant file of its own."""
+        self._folder = TemporaryDirectory(prefix="lineside-looks-")
+        return Looks(Path(self._folder.name) / "plant.toml", Path(self._folder.name))
+
+    def look_at(self, url: str, seconds: float) -> str:
+        return self.looks.look_at(url, seconds)
+
+    def looking(self, job: str) -> Looking:
+        return self.looks.looking(job)
+
+    def section(self, job: str, machines: Sequence[Confirmed]) -> Section:
+        return self.looks.section(job, machines)
+
+    def add_machines(self, job: str, machines: Sequence[Confirmed], user: str) -> Section:
+        return self.looks.add_machines(job, machines, user)
 
     def import_orders(self, name: str, content: bytes, columns: Mapping[str, str], user: str) -> int:
         rows = content.decode().splitlines()[1:]

@@ -8,10 +8,10 @@ per protocol does the talking (`opcua`).
 import importlib
 from collections.abc import Mapping
 
-from collectors.onboarding.found import Access, Offer, OnboardingError, Progress, Series
+from collectors.onboarding.found import Access, Listener, Offer, OnboardingError, Series
 
 SCHEMES: Mapping[str, str] = {"opc.tcp": "opcua"}
-"""Beginning of an address to the module that looks at it; each has `look(url, watch, access, progress)`."""
+"""Beginning of an address to the module that looks at it; each has `look(url, watch, access, listener)`."""
 LONGEST_ADDRESS = 500
 LONGEST_WATCH = 600.0
 """Seconds."""
@@ -36,7 +36,7 @@ def scheme(url: str) -> str:
 
 
 async def look(
-    url: str, watch: float, access: Access, progress: Progress
+    url: str, watch: float, access: Access, listener: Listener
 ) -> tuple[Offer, Mapping[str, Series]]:
     """What a source offers, and what its variables said in `watch` seconds, by address.
 
@@ -44,6 +44,6 @@ async def look(
     """
     module = importlib.import_module(f"{__name__}.{SCHEMES[scheme(url)]}")
     found: tuple[Offer, Mapping[str, Series]] = await module.look(
-        url, min(watch, LONGEST_WATCH), access, progress
+        url, min(watch, LONGEST_WATCH), access, listener
     )
     return found

@@ -47,6 +47,8 @@ class Behaviour:
     """COUNTS: the usual increase."""
     resets: int = 0
     """COUNTS: how often it fell."""
+    last: Value = None
+    """The newest value."""
     line: tuple[float, ...] = ()
     """The values at equal distances in time, for a sparkline."""
 
@@ -82,6 +84,7 @@ def observe(variable: Variable, series: Series, until: float) -> Behaviour:
         "changes": changes,
         "seconds": max(until - said[0][0], 0.0),
         "values": distinct[:MOST_STATES],
+        "last": values[-1],
     }
     if variable.kind is Kind.TEXT or any(isinstance(v, str) for v in values):
         pattern = Pattern.TEXT if changes else Pattern.CONSTANT

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 Value = bool | int | float | str | None
 """A value as a collector would deliver it; None: it has none."""
@@ -13,6 +14,16 @@ Series = Sequence[tuple[float, Value]]
 
 Progress = Callable[[str, float], None]
 """Called with a sentence and the part that is done, 0 to 1."""
+
+
+class Listener(Protocol):
+    """Who wants to hear how a look goes on; called on the thread that looks."""
+
+    def progress(self, said: str, done: float) -> None:
+        """A sentence, and the part that is done, 0 to 1."""
+
+    def found(self, offer: "Offer", series: Mapping[str, Series]) -> None:
+        """What there is; watching begins, and `series` grows while it goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +78,8 @@ class Variable:
     unit: str = ""
     description: str = ""
     writable: bool = False
+    collect: Mapping[str, object] = field(default_factory=dict)
+    """Options of the signal that collects it."""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the server calls each raw value ("6" -> "Execute"), where it says so."""
     value: Value = None

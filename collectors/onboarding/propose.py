@@ -436,6 +436,17 @@ def _why(found: Group, members: Sequence[SignalProposal]) -> str:
     return found.why
 
 
+def common_folders(signals: Sequence[SignalProposal]) -> int:
+    """How many steps the paths of all signals begin with in common; what is common needs not be read on each line."""
+    paths = [[step.name for step in s.variable.path[:-1]] for s in signals]
+    common = 0
+    for names in zip(*paths, strict=False):
+        if len(set(names)) > 1:
+            break
+        common += 1
+    return common
+
+
 def slug(name: str) -> str:
     """An id as the plant file allows: "Füller 1" is fueller-1."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name.translate(UMLAUTS))

@@ -43,6 +43,9 @@
     place.replaceChildren(kpis.root, h("div", { class: "floor" }, lines, side));
     return { place, kpis, lines, list, count, rows: new Map(), tiles: new Map(), shape: "", alertsKey: "" };
   };
+  const nothingYet = () => h("section", { class: "panel notice" }, h("h2", {}, "No machines yet"),
+    h("p", {}, "Give the address of a source: Lineside looks at what it offers and proposes the machine."),
+    h("p", {}, h("a", { class: "button primary", href: "/add" }, "Add a machine")));
   const layOut = (b) => {
     const shape = JSON.stringify(b.lines.map((l) => [l.id, l.name, l.machines]));
     if (view.shape === shape) return;
@@ -59,7 +62,7 @@
         row.grid.append(tile.root);
       }
     }
-    view.lines.replaceChildren(...[...view.rows.values()].map((row) => row.root));
+    view.lines.replaceChildren(...(b.machines.length ? [...view.rows.values()].map((row) => row.root) : [nothingYet()]));
   };
   const drawAlerts = (b) => {
     const open = b.alerts.filter((a) => a.state !== "resolved");

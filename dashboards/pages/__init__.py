@@ -30,6 +30,8 @@ class Page:
     layout: Callable[[Backend, Query, str], Any]
     """(backend, query, theme: "light" or "dark") -> Dash components. Runs in a thread; may block."""
     register: Callable[[Backend, Callbacks], None] = no_callbacks
+    menu: bool = True
+    """Whether the navigation lists it; others are linked from where they are needed."""
 
 
 def discover() -> tuple[Page, ...]:

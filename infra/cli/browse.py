@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.prompt import Prompt
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +18,14 @@ from rich.text import Text
 from collectors.onboarding import look, scheme
 from collectors.onboarding.behaviour import Behaviour
 from collectors.onboarding.found import Access, Offer, OnboardingError, Series
-from collectors.onboarding.propose import MachineProposal, Proposal, SignalProposal, adjusted, propose
+from collectors.onboarding.propose import (
+    MachineProposal,
+    Proposal,
+    SignalProposal,
+    adjusted,
+    common_folders,
+    propose,
+)
 from infra.onboarding.text import Chosen, cycle_of, in_words
 from infra.onboarding.write import WriteError, draft, write
 from plant.model import Role
@@ -104,9 +111,20 @@ def _looked(
     columns = (TextColumn("{task.description}"), BarColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("Connecting", total=1.0)
-        return asyncio.run(
-            look(url, seconds, access, lambda said, done: bar.update(task, description=said, completed=done))
-        )
+        return asyncio.run(look(url, seconds, access, _Bar(bar, task)))
+
+
+class _Bar:
+    """Shows how a look goes on."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def progress(self, said: str, done: float) -> None:
+        self._bar.update(self._task, description=said, completed=done)
+
+    def found(self, offer: Offer, series: Mapping[str, Series]) -> None:
+        pass
 
 
 def _show(console: Console, offer: Offer, proposal: Proposal, every: bool) -> None:
@@ -162,17 +180,6 @@ def _table(signals: Sequence[SignalProposal], numbered: bool) -> Table:
         ]
         table.add_row(*(Text(cell) for cell in ([str(number), *row] if numbered else row)))
     return table
-
-
-def common_folders(signals: Sequence[SignalProposal]) -> int:
-    """How many steps the paths of all signals begin with in common; what is common needs not be read on each line."""
-    paths = [[step.name for step in s.variable.path[:-1]] for s in signals]
-    common = 0
-    for names in zip(*paths, strict=False):
-        if len(set(names)) > 1:
-            break
-        common += 1
-    return common
 
 
 def sparkline(did: Behaviour | None) -> str:

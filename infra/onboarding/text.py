@@ -43,15 +43,19 @@ def head(zone: str, zone_why: str) -> str:
     )
 
 
-def section(offer: Offer, machines: Sequence[Chosen], plant: Plant | None) -> tuple[str, str]:
-    """The id of the source and the tables of it and its machines; ids the plant has already are not used."""
+def section(
+    offer: Offer, machines: Sequence[Chosen], plant: Plant | None
+) -> tuple[str, tuple[str, ...], str]:
+    """The id of the source, those of its machines, and the tables of both; ids the plant has already are not used."""
     source = unique(slug(offer.name)[:40] or "source", set(plant.sources) if plant else set())
     taken = set(plant.equipment) if plant else set()
     materials = set(plant.materials) if plant else set()
     lines = [*_comment(f"{offer.product} at {offer.url}"), *_source(source, offer)]
+    names = []
     for chosen in machines:
         name = unique(chosen.machine.id, taken)
         taken.add(name)
+        names.append(name)
         material = None
         if chosen.cycle is not None:
             material = unique(f"{name}-part", materials)
@@ -60,7 +64,7 @@ def section(offer: Offer, machines: Sequence[Chosen], plant: Plant | None) -> tu
         for signal in chosen.machine.signals:
             if signal.role is not None:
                 lines += _signal(name, source, signal)
-    return source, "\n".join(lines) + "\n"
+    return source, tuple(names), "\n".join(lines) + "\n"
 
 
 def _source(source: str, offer: Offer) -> list[str]:
@@ -114,6 +118,8 @@ def _signal(machine: str, source: str, signal: SignalProposal) -> list[str]:
         f"source = {_text(source)}",
         f"address = {_text(variable.address)}",
     ]
+    if variable.collect:
+        lines.append(f"collect = {_value(variable.collect)}")
     if variable.unit and signal.role in (Role.PROCESS_VALUE, Role.CYCLE):
         lines.append(f"unit = {_text(variable.unit)}")
     if signal.modulus is not None:

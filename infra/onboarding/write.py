@@ -34,6 +34,8 @@ class Draft:
     plant_file: Path
     files: Mapping[Path, str]
     section: str
+    machines: tuple[str, ...]
+    """The equipment ids of the new machines."""
     plant: Plant
     """What the plant file says then; it was read without an error."""
 
@@ -45,16 +47,15 @@ def draft(path: Path, offer: Offer, machines: Sequence[Chosen]) -> Draft:
     """
     if not path.exists():
         zone, why = local_zone()
-        _, tables = section(offer, machines, None)
+        _, names, tables = section(offer, machines, None)
         whole = head(zone, why) + tables
-        return Draft(
-            plant_file=path, files={path: whole}, section=whole, plant=_tried(path, {path: whole}, [])
-        )
+        tried = _tried(path, {path: whole}, [])
+        return Draft(plant_file=path, files={path: whole}, section=whole, machines=names, plant=tried)
     try:
         plant, existing = load(path), files(path)
     except PlantErrors as errors:
         raise WriteError(f"{path} has errors, so nothing is added to it: {errors}") from errors
-    source, tables = section(offer, machines, plant)
+    source, names, tables = section(offer, machines, plant)
     added = path.parent / FOLDER / f"{source}.toml"
     if added.exists():
         raise WriteError(f"{added} exists already and is not in use: remove it, or include it")
@@ -62,7 +63,8 @@ def draft(path: Path, offer: Offer, machines: Sequence[Chosen]) -> Draft:
     main = path.read_text("utf-8-sig")
     changed = including(main)
     new = {added: text} | ({path: changed} if changed != main else {})
-    return Draft(plant_file=path, files=new, section=text, plant=_tried(path, new, existing))
+    tried = _tried(path, new, existing)
+    return Draft(plant_file=path, files=new, section=text, machines=names, plant=tried)
 
 
 def write(draft: Draft, now: datetime) -> list[Path]:

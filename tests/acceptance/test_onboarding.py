@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from devices.foreign import ForeignFloor, ForeignPress
 
 from collectors.onboarding import look
-from collectors.onboarding.found import Access
+from collectors.onboarding.found import Access, Offer, Series
 from collectors.onboarding.propose import Proposal, propose
 from plant.model import Role
 
@@ -59,10 +59,25 @@ def press() -> Iterator[ForeignPress]:
 
 
 def looked_at(url: str, folder: Path, watch: float) -> Proposal:
-    said: list[tuple[str, float]] = []
-    offer, watched = asyncio.run(look(url, watch, Access(folder=folder), lambda *news: said.append(news)))
-    assert [done for _, done in said] == sorted(done for _, done in said) and said[-1][1] == 1.0
+    heard = Heard()
+    offer, watched = asyncio.run(look(url, watch, Access(folder=folder), heard))
+    assert heard.done == sorted(heard.done) and heard.done[-1] == 1.0
+    assert heard.variables == [v.address for v in offer.variables]
     return propose(offer, watched, watch)
+
+
+class Heard:
+    """What a look said on its way."""
+
+    def __init__(self) -> None:
+        self.done: list[float] = []
+        self.variables: list[str] = []
+
+    def progress(self, said: str, done: float) -> None:
+        self.done.append(done)
+
+    def found(self, offer: Offer, series: Mapping[str, Series]) -> None:
+        self.variables = [v.address for v in offer.variables]
 
 
 def signals(proposal: Proposal, machine: str) -> dict[str, str]:

@@ -36,7 +36,15 @@ def test_callbacks_never_block_the_event_loop(board_backend: Any) -> None:
 
 
 def test_pages_are_found_and_ordered() -> None:
-    assert [page.title for page in discover()] == ["Board", "Losses", "Trends", "Alerts", "Shift", "Orders"]
+    assert [page.title for page in discover()] == [
+        "Board",
+        "Losses",
+        "Trends",
+        "Alerts",
+        "Shift",
+        "Orders",
+        "Add a machine",
+    ]
 
 
 @pytest.mark.parametrize(

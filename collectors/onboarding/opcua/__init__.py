@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from asyncua import ua
 
-from collectors.onboarding.found import Access, Kind, Offer, OnboardingError, Progress, Series
+from collectors.onboarding.found import Access, Kind, Listener, Offer, OnboardingError, Series
 from collectors.onboarding.opcua.browse import browse
 from collectors.onboarding.opcua.session import connected, security
 from collectors.onboarding.opcua.watch import Watch
@@ -17,7 +17,7 @@ MOST_WATCHED = 2_000
 
 
 async def look(
-    url: str, watch: float, access: Access, progress: Progress
+    url: str, watch: float, access: Access, listener: Listener
 ) -> tuple[Offer, Mapping[str, Series]]:
     """What a server offers, and what its variables said in `watch` seconds (by address).
 
@@ -25,8 +25,8 @@ async def look(
     """
     async with connected(url, access) as client:
         try:
-            progress("Connected; looking at what there is", 0.02)
-            offer, nodes = await browse(client, url, progress)
+            listener.progress("Connected; looking at what there is", 0.02)
+            offer, nodes = await browse(client, url, listener.progress)
             offer = replace(offer, security=await security(url))
             watched: Mapping[str, Series] = {}
             if watch > 0:
@@ -36,7 +36,8 @@ async def look(
                     offer = replace(offer, notes=(*offer.notes, note))
                 chosen = {v.address: nodes[v.address] for v in able[:MOST_WATCHED]}
                 watching = Watch(client, chosen)
-                watched = await watching.run(watch, progress)
+                listener.found(offer, watching.series)
+                watched = await watching.run(watch, listener.progress)
                 offer = replace(offer, repeats=watching.same_clock)
         except (OSError, TimeoutError, ua.UaError) as error:
             raise OnboardingError(f"{url}: {error or type(error).__name__}") from error

@@ -27,7 +27,8 @@ class Watch:
     def __init__(self, client: Client, nodes: Mapping[str, ua.NodeId]) -> None:
         self._session: Any = client.uaclient.session
         self._addresses, self._nodes = list(nodes), list(nodes.values())
-        self._series: dict[str, list[tuple[float, Value]]] = {address: [] for address in nodes}
+        self.series: dict[str, list[tuple[float, Value]]] = {address: [] for address in nodes}
+        """What each has said by now."""
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._apart: list[float] = []
@@ -51,8 +52,8 @@ class Watch:
         polled = self._began
         while (passed := self._loop.time() - self._began) < seconds:
             done = 0.4 + 0.6 * passed / seconds
-            said = sum(len(s) > 1 for s in self._series.values())
-            progress(f"Watching: {seconds - passed:.0f} s left, {said} of {len(self._series)} moved", done)
+            said = sum(len(s) > 1 for s in self.series.values())
+            progress(f"Watching: {seconds - passed:.0f} s left, {said} of {len(self.series)} moved", done)
             await asyncio.sleep(min(0.5, max(seconds - passed, 0.0)))
             if refused and self._loop.time() - polled >= _POLL:
                 polled = self._loop.time()
@@ -60,7 +61,7 @@ class Watch:
         with contextlib.suppress(ua.UaError, OSError, TimeoutError):
             await self._session.delete_subscriptions([created.SubscriptionId])
         progress("Watched", 1.0)
-        return {address: sorted(series, key=lambda s: s[0]) for address, series in self._series.items()}
+        return {address: sorted(series, key=lambda s: s[0]) for address, series in self.series.items()}
 
     async def _monitor(self, subscription: int) -> list[int]:
         refused: list[int] = []
@@ -90,7 +91,7 @@ class Watch:
         published = result.NotificationMessage.PublishTime
         for notification in result.NotificationMessage.NotificationData or ():
             for item in getattr(notification, "MonitoredItems", None) or ():
-                series = self._series[self._addresses[item.ClientHandle]]
+                series = self.series[self._addresses[item.ClientHandle]]
                 at = 0.0  # the first one held already
                 if series:
                     at = self._time(arrived, published, item.Value.SourceTimestamp)
@@ -111,7 +112,7 @@ class Watch:
                 [self._nodes[n] for n in batch], ua.AttributeIds.Value
             )
             for number, value in zip(batch, values, strict=True):
-                self._add(self._series[self._addresses[number]], self._loop.time() - self._began, value)
+                self._add(self.series[self._addresses[number]], self._loop.time() - self._began, value)
 
     def _add(self, series: list[tuple[float, Value]], at: float, data: Any) -> None:
         if len(series) < MOST_VALUES:
