@@ -68,7 +68,7 @@ class Published:
     more: bool
     """The server has more to send at once."""
     published: datetime
-    """When, on the server's clock."""
+    """When, on the server's clock: as the message says, else (a keep-alive may say nothing) as the answer does."""
     results: tuple[int, ...]
     """Status codes of the acknowledgements sent with the request, in their order."""
     items: pl.DataFrame
@@ -100,13 +100,13 @@ def _guarded(read: Callable[[bytes], Published], body: SupportsBytes) -> Publish
 
 
 def _publish(data: bytes) -> Published:
-    published, service_result, at = _header(data, PUBLISH)
+    answered, service_result, at = _header(data, PUBLISH)
     if at < 0:
-        return _nothing(published, service_result)
+        return _nothing(answered, service_result)
     subscription, at = UINT32.unpack_from(data, at)[0], at + 4
     available, at = _numbers(data, at)
     more, at = data[at] != 0, at + 1
-    sequence, published, items, status, at = _message(data, at)
+    sequence, published, items, status, at = _message(data, at, answered)
     results, at = _numbers(data, at)
     wire.skip_array(data, at, 25)
     return Published(
@@ -115,10 +115,10 @@ def _publish(data: bytes) -> Published:
 
 
 def _republish(data: bytes, subscription: int) -> Published:
-    published, service_result, at = _header(data, REPUBLISH)
+    answered, service_result, at = _header(data, REPUBLISH)
     if at < 0:
-        return _nothing(published, service_result)
-    sequence, published, items, status, _ = _message(data, at)
+        return _nothing(answered, service_result)
+    sequence, published, items, status, _ = _message(data, at, answered)
     return Published(subscription, sequence, (), False, published, (), items, status, service_result)
 
 
@@ -153,7 +153,7 @@ def _instant(filetime: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
-def _message(data: bytes, at: int) -> tuple[int, datetime, pl.DataFrame, int | None, int]:
+def _message(data: bytes, at: int, answered: datetime) -> tuple[int, datetime, pl.DataFrame, int | None, int]:
     (sequence,), (time,), (parts,) = (
         UINT32.unpack_from(data, at),
         INT64.unpack_from(data, at + 4),
@@ -174,7 +174,7 @@ def _message(data: bytes, at: int) -> tuple[int, datetime, pl.DataFrame, int | N
             (status,) = UINT32.unpack_from(data[at + 5 : end])
         at = end
     items = frames[0] if len(frames) == 1 else pl.concat([empty(), *frames])
-    return sequence, _instant(time), items, status, at
+    return sequence, _instant(time) if time > 0 else answered, items, status, at
 
 
 def _items(data: bytes) -> pl.DataFrame:

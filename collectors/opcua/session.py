@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -120,12 +121,17 @@ async def _settle(context: Context, intake: Intake, subscribing: Subscribing) ->
     if not missed:
         context.held.unrecovered()
     await subscribing.tidy()
-    await asyncio.Event().wait()
+    while True:  # what the server did not have yet may come later
+        await asyncio.sleep(LOOK_EVERY)
+        if context.open_holes() & intake.first.keys():
+            close_holes(context, intake)
+            await context.save()
 
 
 def close_holes(context: Context, intake: Intake) -> None:
     """End open holes with the first value that came. A signal whose first value is the very one we had, with its time,
-    misses nothing."""
+    misses nothing; of one the server does not have now the hole stays open."""
+    there = set().union(*(context.keys(s) for s in context.state.subscriptions.values()))
     ends: dict[tuple[datetime, datetime, str], list[str]] = {}
     published = intake.published or utc_now()
     still: list[Hole] = []
@@ -133,7 +139,11 @@ def close_holes(context: Context, intake: Intake) -> None:
         if hole.last is not None:
             still.append(hole)
             continue
+        if absent := tuple(key for key in hole.signals if key not in there):
+            still.append(replace(hole, signals=absent))
         for key in hole.signals:
+            if key not in there:
+                continue
             had, came = intake.before.get(key), intake.first.get(key)
             if had is not None and had == came:
                 continue

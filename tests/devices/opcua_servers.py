@@ -187,6 +187,10 @@ class NodeOpcUa(ServerProcess):
     def lines(self, values: dict[str, object], milliseconds: float, status: str) -> list[str]:
         return [json.dumps({"put": values, "time": milliseconds, "status": status})]
 
+    async def close_sessions(self) -> None:
+        """End all sessions, and their subscriptions, as an administrator would."""
+        await asyncio.to_thread(self._ask, json.dumps({"close_sessions": True}))
+
     @property
     def certificate(self) -> Path:
         """Its certificate (PEM), from the first start on."""

@@ -287,6 +287,19 @@ def test_no_time_is_no_time() -> None:
     )
 
 
+def test_a_message_without_a_time_is_of_the_answers_time() -> None:
+    """A keep-alive may say no publish time, and no time would be 1601."""
+    answer = ua.PublishResponse()
+    answer.ResponseHeader.Timestamp = AT + timedelta(seconds=1)
+    message = ua.NotificationMessage(SequenceNumber=7, PublishTime=AT, NotificationData=[])
+    answer.Parameters = ua.PublishResult(NotificationMessage=message, SubscriptionId=5)
+    body = struct_to_binary(answer)
+    assert decode(body).published == AT
+    ticks = struct.pack("<q", (int(AT.timestamp()) + 11_644_473_600) * 10_000_000 + AT.microsecond * 10)
+    assert body.count(ticks) == 1
+    assert decode(body.replace(ticks, bytes(8))).published == AT + timedelta(seconds=1)
+
+
 def test_text_that_is_no_utf_8_is_replaced() -> None:
     body = struct.pack("<iIBBi3si", 1, 4, 0x01, 12, 3, b"a\xffb", -1)
     assert decode(with_data_change(body)).items["text"].to_list() == ["a\ufffdb"]

@@ -1,7 +1,8 @@
 // An OPC UA server (node-opcua's) for the tests and benchmarks; started by tests/devices/opcua_servers.py.
 // Options: one JSON object as the first argument (see ServerOptions there). It writes one line of JSON when it serves,
 // and takes one JSON object a line on its input: {"put": {"m.state": 6, "m.order": "0042"}, "time": milliseconds,
-// "status": "Good"}, answered by a line {"done": true}. It ends when its input does.
+// "status": "Good"}, answered by a line {"done": true}; {"close_sessions": true} ends all sessions and what they subscribed,
+// as an administrator would. It ends when its input does.
 const path = require("node:path");
 const readline = require("node:readline");
 const {
@@ -125,7 +126,10 @@ async function main() {
     const input = readline.createInterface({ input: process.stdin });
     input.on("line", (line) => {
         const said = JSON.parse(line);
-        for (const [name, value] of Object.entries(said.put)) {
+        for (const session of said.close_sessions ? Object.values(server.engine._sessions) : []) {
+            server.engine.closeSession(session.authenticationToken, true, "Terminated");
+        }
+        for (const [name, value] of Object.entries(said.put || {})) {
             const { node, type } = nodes.get(name);
             const time = new Date(said.time);
             node.setValueFromSource(variant(type, value), StatusCodes[said.status || "Good"], time);
