@@ -15,16 +15,14 @@ import polars as pl
 
 from collectors.samples import TEXT_ROLES, number
 from collectors.shdr.decode import decode, samples
-from collectors.times import epoch_time, iso_time
-from plant.frames import BAD, GOOD, SAMPLES, TIME, UNCERTAIN, empty
+from collectors.tables import Check, blank, headings, qualities, times, wrong_rows
+from plant.frames import BAD, SAMPLES, empty
 from plant.model import Plant, Source
 
 log = logging.getLogger(__name__)
 
-QUALITIES = {"good": GOOD, "uncertain": UNCERTAIN, "bad": BAD, "0": GOOD, "1": UNCERTAIN, "2": BAD, "": GOOD}
 NEEDED = ("time", "equipment", "signal", "value")
 KNOWN = (*NEEDED, "text", "quality", "received")
-MOST_PROBLEMS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,7 +102,7 @@ def _long_format(path: Path, plant: Plant, report: Callable[[str], None]) -> pl.
         rows = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
     else:
         rows = pl.read_parquet(path)
-    rows = rows.rename({c: c.strip().lstrip("\ufeff").lower() for c in rows.columns})
+    rows = rows.rename(headings(rows.columns))
     if missing := [c for c in NEEDED if c not in rows.columns]:
         raise SampleFileError(
             f"{path}: column {', '.join(missing)} is missing (it has {', '.join(rows.columns)}); "
@@ -114,62 +112,29 @@ def _long_format(path: Path, plant: Plant, report: Callable[[str], None]) -> pl.
     rows = rows.select(c for c in KNOWN if c in rows.columns).with_row_index("row", offset=2)
     rows = rows.with_columns(pl.col("equipment", "signal").cast(pl.String).str.strip_chars())
     parsed = rows.with_columns(
-        _times(rows, "time").alias("_time"),
-        _times(rows, "received").alias("_received"),
-        _qualities(rows).alias("_quality"),
+        times(rows, "time").alias("_time"),
+        times(rows, "received").alias("_received"),
+        qualities(rows).alias("_quality"),
     )
-    _complain(path, parsed)
+    if problems := wrong_rows(str(path), parsed, long_checks()):
+        raise SampleFileError("\n".join(problems))
     return _known(path, parsed, plant, report)
 
 
-def _times(rows: pl.DataFrame, column: str) -> pl.Expr:
-    if column not in rows.columns:
-        return pl.lit(None, TIME)
-    given, kind = pl.col(column), rows.schema[column]
-    if isinstance(kind, pl.Datetime):
-        utc = given.dt.convert_time_zone("UTC") if kind.time_zone else given.dt.replace_time_zone("UTC")
-        return utc.cast(TIME)
-    text = given.cast(pl.String)
-    return pl.coalesce(iso_time(text), epoch_time(text)).cast(TIME)
-
-
-def _qualities(rows: pl.DataFrame) -> pl.Expr:
-    if "quality" not in rows.columns:
-        return pl.lit(GOOD, pl.UInt8)
-    word = pl.col("quality").cast(pl.String).fill_null("").str.strip_chars().str.to_lowercase()
-    return word.replace_strict(QUALITIES, default=None, return_dtype=pl.UInt8)
-
-
-def _complain(path: Path, parsed: pl.DataFrame) -> None:
-    checks = {
+def long_checks() -> dict[str, Check]:
+    """What must be right in rows of the long format, parsed into `_time` and `_quality`."""
+    return {
         "time": (
             pl.col("_time").is_null(),
             'write it like "2026-01-31T06:00:00Z", "2026-01-31T06:00:00.25+01:00", or as a number since 1970',
         ),
-        "equipment": (_blank("equipment"), "write the equipment's id"),
-        "signal": (_blank("signal"), "write the signal's id"),
+        "equipment": (blank("equipment"), "write the equipment's id"),
+        "signal": (blank("signal"), "write the signal's id"),
         "quality": (
             pl.col("_quality").is_null(),
             "write good, uncertain or bad (0, 1, 2), or leave it empty",
         ),
     }
-    problems: list[str] = []
-    for column, (wrong, fix) in checks.items():
-        bad = parsed.filter(wrong)
-        if bad.is_empty():
-            continue
-        for row, value in bad.head(MOST_PROBLEMS - len(problems)).select("row", column).iter_rows():
-            problems.append(
-                f"{path}, row {row}, column {column}: {'nothing' if value is None else repr(value)}; {fix}"
-            )
-        if bad.height > len(problems):
-            problems.append(f"{path}, column {column}: {bad.height} rows are like that")
-    if problems:
-        raise SampleFileError("\n".join(problems))
-
-
-def _blank(column: str) -> pl.Expr:
-    return pl.col(column).is_null() | (pl.col(column) == "")
 
 
 def _known(path: Path, parsed: pl.DataFrame, plant: Plant, report: Callable[[str], None]) -> pl.DataFrame:

@@ -29,6 +29,14 @@ def iso_time(text: pl.Expr) -> pl.Expr:
     )
 
 
+def wall_time(text: pl.Expr, zone: str) -> pl.Expr:
+    """The same, but without an offset it is the wall time of that zone. Null also for an hour the zone has twice (the
+    clocks go back: nobody knows which) or not at all."""
+    time = iso_time(text)
+    local = time.dt.replace_time_zone(None).dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
+    return pl.when(text.str.extract(ISO, 4).is_null()).then(local.dt.convert_time_zone("UTC")).otherwise(time)
+
+
 def epoch_time(text: pl.Expr) -> pl.Expr:
     """A number since 1970-01-01 UTC; its size tells seconds (with decimals), ms, us or ns. Null where it is
     none."""

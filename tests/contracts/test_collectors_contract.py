@@ -22,7 +22,7 @@ from plant.frames import BAD, GOOD, SAMPLES
 from plant.model import Role, Signal, Source
 
 DEADLINE = 40.0
-SENDERS = ("shdr", "http")
+SENDERS = ("shdr", "http", "folder")
 """Who sends does not say what it will never send."""
 
 
@@ -198,11 +198,20 @@ def test_a_wrong_address_leaves_the_rest_running(protocol: str, run: Run) -> Non
 
 
 def test_a_value_that_does_not_change_is_still_proven_to_stand(protocol: str, run: Run) -> None:
-    """Silence of a living source is not silence of a dead one: the state is said again, on the source's clock."""
+    """Silence of a living source is not silence of a dead one: the state is said again, on the source's clock.
+
+    A file proves nothing about the time after it.
+    """
 
     async def body(device: Device) -> None:
         first = now()
         await device.put(6, "a", first)
+        if protocol == "folder":
+            async with collecting(protocol, device, signals(device)) as (_, emit):
+                await until(lambda: len(emit.of("state")) > 0)
+                await asyncio.sleep(0.3)
+                assert emit.of("state") == [(first, 6.0, None, GOOD)]
+            return
         again = {"clock": None} if protocol == "modbus" else {"heartbeat": "200ms"}
         async with collecting(protocol, device, signals(device), **again) as (_, emit):
             await until(lambda: len({t for t, v, _, _ in emit.of("state") if v == 6 and t > first}) >= 2)

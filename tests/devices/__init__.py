@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from devices.base import Device
+from devices.folder import FolderDevice
 from devices.http import HttpDevice
 from devices.modbus import ModbusDevice
 from devices.mqtt import MqttDevice
@@ -12,6 +13,7 @@ from devices.shdr import ShdrDevice
 from devices.sparkplug import SparkplugDevice
 
 DEVICES: dict[str, Callable[[int], Device]] = {
+    "folder": FolderDevice,
     "http": HttpDevice,
     "opcua": OpcUaDevice,
     "modbus": ModbusDevice,

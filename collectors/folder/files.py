@@ -1,0 +1,132 @@
+"""The files of a folder: which are finished, reading one in slices, putting it away."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from collectors.durable import make_directory, sync_directory, write_durably
+
+SLICE = 50_000
+"""Rows read at a time."""
+SUFFIXES = (".csv", ".parquet")
+UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart", "~")
+"""Names of files somebody still writes."""
+DONE, FAILED = "done", "failed"
+
+
+class FileError(Exception):
+    """A file that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file as it was seen: it is the same as long as all of this is."""
+
+    name: str
+    size: int
+    changed: int
+    """Nanoseconds since 1970, on the clock of whoever keeps the file."""
+    inode: int
+
+
+def look(path: Path) -> Look:
+    """Raises OSError."""
+    found = path.stat()
+    return Look(path.name, found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def candidates(folder: Path) -> tuple[list[Look], int]:
+    """The files that may be taken, by name, and how many there are of other kinds. Raises OSError."""
+    found, others = [], 0
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_file())
+    for name in names:
+        if name.startswith(".") or name.lower().endswith(UNFINISHED):
+            continue
+        if not name.lower().endswith(SUFFIXES):
+            others += 1
+            continue
+        try:
+            found.append(look(folder / name))
+        except FileNotFoundError:
+            continue  # gone meanwhile
+    return found, others
+
+
+class Settling:
+    """Which files have stopped changing. `settle`: seconds they must not have changed for."""
+
+    def __init__(self, settle: float) -> None:
+        self._settle = settle
+        self._since: dict[Look, float] = {}
+
+    def finished(self, seen: list[Look], clock: float) -> list[Look]:
+        """Those of `seen` that are finished at `clock`, any clock of seconds that never goes back."""
+        self._since = {file: self._since.get(file, clock) for file in seen}
+        return [file for file, since in self._since.items() if clock - since >= self._settle]
+
+
+def columns(path: Path, delimiter: str) -> list[str]:
+    """The headings. Raises FileError, OSError."""
+    try:
+        return _scan(path, delimiter).collect_schema().names()
+    except pl.exceptions.NoDataError:
+        return []
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, error) from error
+
+
+def slices(path: Path, delimiter: str, size: int = SLICE) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows, at most about `size` at a time, each time with the number a spreadsheet shows for the first.
+    Raises FileError, OSError."""
+    row = 2
+    try:
+        for part in _scan(path, delimiter).collect_batches(chunk_size=size, maintain_order=True):
+            yield row, part
+            row += part.height
+    except pl.exceptions.PolarsError as error:
+        raise _unreadable(path, error) from error
+
+
+def _scan(path: Path, delimiter: str) -> pl.LazyFrame:
+    with path.open("rb"):
+        pass  # whether it may be read, and is there; polars has an error of its own for that
+    if path.suffix.lower() == ".parquet":
+        return pl.scan_parquet(path, glob=False)
+    return pl.scan_csv(path, separator=delimiter, infer_schema=False, encoding="utf8-lossy", glob=False)
+
+
+def _unreadable(path: Path, error: Exception) -> FileError:
+    return FileError(f"is not a readable {path.suffix[1:].lower()} file ({str(error).splitlines()[0]})")
+
+
+def put_away(file: Path, into: Path) -> Path:
+    """Move a file into a folder, under a name nothing has there. Raises OSError."""
+    make_directory(into)
+    to, number = into / file.name, 1
+    while to.exists() or to.with_name(to.name + ".txt").exists():
+        number += 1
+        to = into / f"{file.stem}-{number}{file.suffix}"
+    file.rename(to)
+    sync_directory(into)
+    sync_directory(file.parent)
+    return to
+
+
+def set_aside(file: Path, why: str) -> Path:
+    """Move a bad file to failed/ with a text beside it that says why. Raises OSError."""
+    to = put_away(file, file.parent / FAILED)
+    write_durably(to.with_name(to.name + ".txt"), (why.rstrip() + "\n").encode())
+    return to
+
+
+def failed(folder: Path) -> int:
+    """How many files wait in failed/. Raises OSError."""
+    try:
+        with os.scandir(folder / FAILED) as entries:
+            return sum(1 for e in entries if e.is_file() and e.name.lower().endswith(SUFFIXES))
+    except FileNotFoundError:
+        return 0
