@@ -29,6 +29,8 @@ class DataFolder:
     records = property(lambda self: self.root / "records.sqlite")
     collectors = property(lambda self: self.root / "collectors")
     """What each collector process does now: `<process>.json`, written every second."""
+    pki = property(lambda self: self.root / "pki")
+    """OPC UA certificates (`collectors.opcua.pki`)."""
     derive = property(lambda self: self.root / "derive.json")
     """Where the process that derives answers; readable by its user only."""
     restoring = property(lambda self: self.root / "restoring")

@@ -3,6 +3,7 @@
     pki/own/      <expiry>-<fingerprint>.pem   certificate and key, readable by their owner only
     pki/trusted/  any .der .crt .cer .pem      server certificates somebody trusted; files may be put here by hand
     pki/rejected/ <fingerprint>.der, .json     certificates that were refused, with who had them and when
+    pki/known/    <source>.json                what each source was last connected with over a secured channel
 
 Several collector processes and the command line use it at once: files appear whole, and a new own certificate is
 made under a lock.
@@ -239,10 +240,10 @@ class Pki:
 
     def known_sources(self) -> list[str]:
         """The sources that were connected over a secured channel."""
-        return sorted(path.parent.name for path in (self.folder / "sources").glob("*/secured.json"))
+        return sorted(path.stem for path in (self._root / "known").glob("*.json"))
 
     def _known(self, source: str) -> Path:
-        return self.folder / "sources" / source / "secured.json"
+        return self._root / "known" / f"{source}.json"
 
 
 def _files(folder: Path) -> list[Path]:

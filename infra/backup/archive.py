@@ -58,7 +58,9 @@ class ArchiveWriter:
         self._hash = hashlib.sha256()
         self.members: list[Member] = []
         with self.explained():
-            self._file = self._part.open("wb")
+            self._part.unlink(missing_ok=True)
+            # The key of our certificate is in it.
+            self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         through = cast(IO[bytes], _Hashed(self._file, self._hash))
         self._tar = tarfile.TarFile(mode="w", fileobj=through, format=tarfile.PAX_FORMAT)
 

@@ -26,7 +26,9 @@ from infra.records.status import BACKUP
 from infra.stores import open_historian
 from plant.model import Plant
 
-_OF_A_PROCESS = ("writer.lock",)
+_OF_A_PROCESS = ("writer.lock", "lock")
+PKI = ("own", "trusted", "known")
+"""Of the certificates; refused ones come again by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def backup(
     now: datetime,
     progress: Progress,
 ) -> Made:
-    """Put plant file, records, history and what waits in the spool into one new file.
+    """Put plant file, records, history, certificates and what waits in the spool into one new file.
 
     Args:
         plant: its secrets resolved.
@@ -68,6 +70,8 @@ def backup(
         _add_files(writer, "dead", folder.dead)
         _add_files(writer, "spool", folder.spool)
         _add_files(writer, "dead", folder.dead)  # what was refused meanwhile has left the spool
+        for part in PKI:
+            _add_files(writer, f"pki/{part}", folder.pki / part)
         schema, kept = _add_records(writer, database, progress)
         _add_files(writer, "spool", folder.spool)
         spans = _add_history(writer, plant, folder, to, now, progress)

@@ -105,7 +105,7 @@ class _Restore:
         try:
             with _explained(self.folder.root):
                 shutil.rmtree(staged, ignore_errors=True)
-                staged.mkdir()
+                staged.mkdir(mode=0o700)
                 self._stage(staged)
             if self.plant.historian.kind != "parquet":
                 touched = True
@@ -146,7 +146,7 @@ class _Restore:
 
     def _stage(self, staged: Path) -> None:
         """Unpack what will be files in the data folder."""
-        parts = {"plant": "plant", "spool": "spool", "dead": "dead"}
+        parts = {"plant": "plant", "spool": "spool", "dead": "dead", "pki": self.folder.pki.name}
         if self.plant.historian.kind == "parquet":
             parts[history.FOLDER] = self.folder.historian.name
         members = [m for m in self.archive.members if m.name.split("/")[0] in parts]
@@ -160,6 +160,11 @@ class _Restore:
             _copy(file, path)
             done += member.bytes
             self.progress("unpacking", done, total)
+        own = staged / self.folder.pki.name / "own"
+        for path in own.rglob("*"):
+            path.chmod(0o600)
+        if own.is_dir():
+            own.chmod(0o700)
         for directory, _, _ in os.walk(staged):
             sync_directory(Path(directory))
 
@@ -275,6 +280,8 @@ def _check_empty(plant: Plant, folder: DataFolder, database: Database, now: date
     for part in (folder.spool, folder.dead):
         if any(path.is_file() and path.name not in ("writer.lock", "sequence") for path in part.rglob("*")):
             raise _not_empty(str(part), "an empty data folder")
+    if any(path.is_file() for path in folder.pki.rglob("*")):
+        raise _not_empty(str(folder.pki), "an empty data folder")
     if Folder(folder.historian).days() if folder.historian.is_dir() else False:
         raise _not_empty(str(folder.historian), "an empty data folder")
     if (folder.root / "plant").exists():

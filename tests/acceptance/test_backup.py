@@ -1,5 +1,6 @@
 """A plant that has lived is backed up and restored into an empty place: what people see is the same."""
 
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from analytics.summary import summarise
+from collectors.opcua.pki import Known, Pki
 from collectors.simulator.faults import demo_script
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
@@ -95,6 +97,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         backend.acknowledge(active[0].id, "mara")
         runtime.stop()
         spool.append(batches[-1])  # waits
+        pki = Pki(folder.root)
+        pki.own(now, "pc")
+        pki.trust(pki.identities()[0].certificate)
+        pki.reject(pki.identities()[0].certificate, "plc", "opc.tcp://plc", "unknown", now)
+        pki.remember("plc", Known("opc.tcp://plc", "ab", "Sign", "Basic256Sha256"))
     file = root.parent / "lived.backup"
     at = datetime.now(UTC)
     return Lived(folder, Window(start, now), file, at, made(folder, file, at))
@@ -182,6 +189,13 @@ def test_what_comes_back_is_what_there_was(lived: Lived, tmp_path: Path) -> None
         runtime.stop()
         old.close()
         new.close()
+    old_pki, new_pki = Pki(lived.folder.root), Pki(folder.root)
+    assert new_pki.identities() == old_pki.identities() != []
+    assert list(new_pki.trusted().values()) == list(old_pki.trusted().values()) != []
+    assert new_pki.known("plc") == old_pki.known("plc") is not None
+    assert new_pki.rejected() == []
+    (own,) = new_pki.own_folder.iterdir()
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (own, own.parent, lived.file)] == [0o600, 0o700, 0o600]
     assert done.plant is not None
     assert [p.read_text() for p in files(done.plant)] == [p.read_text() for p in files(PLANT)]
     assert load(done.plant) == load(PLANT)

@@ -150,7 +150,7 @@ def test_what_a_source_was_connected_with_is_kept(tmp_path: Path) -> None:
     assert pki.known("plc") is None
     pki.remember("plc", known)
     assert Pki(tmp_path).known("plc") == known and pki.known_sources() == ["plc"]
-    (tmp_path / "sources" / "plc" / "secured.json").write_bytes(b"{")
+    (tmp_path / "pki" / "known" / "plc.json").write_bytes(b"{")
     assert pki.known("plc") is None
 
 
