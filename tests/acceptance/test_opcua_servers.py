@@ -17,6 +17,15 @@ from devices.opcua_servers import NodeOpcUa, Open62541, ServerOptions, ServerPro
 
 pytestmark = pytest.mark.server
 
+COUNTED: dict[str, Callable[[Any], int]] = dict.fromkeys(
+    ("Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double"),
+    int,
+) | {
+    "String": lambda text: int(text[1:]),
+    "LocalizedText": lambda text: int(text.Text[1:]),
+    "DateTime": lambda time: int(time.timestamp()),
+}
+"""By type how often a value says it was written."""
 Server = Callable[[int, ServerOptions], ServerProcess]
 
 
@@ -56,6 +65,38 @@ def test_it_writes_keeps_and_takes_values(server: Server) -> None:
                 data = await (await node(client, there, "m.state")).read_data_value(raise_on_bad_status=False)
                 assert (data.Value.Value, data.SourceTimestamp) == (6, time)
                 assert data.StatusCode.name == "UncertainLastUsableValue"
+        finally:
+            await there.stop()
+
+    asyncio.run(body())
+
+
+def test_each_writing_of_every_type_is_published(server: Server) -> None:
+    """The numbers say how often they were written: nothing is left out, nothing comes twice."""
+
+    async def body() -> None:
+        there = server(0, ServerOptions(variables=28, rate=50, types=tuple(COUNTED)))
+        await there.start()
+        try:
+            seen: dict[Any, list[Any]] = {}
+            async with Client(there.url) as client:
+                nodes = [await node(client, there, f"v{n}") for n in range(28)]
+
+                class Handler:
+                    def datachange_notification(self, of: Any, value: Any, data: Any) -> None:
+                        seen.setdefault(of, []).append((value, data.monitored_item.Value.SourceTimestamp))
+
+                subscription = await client.create_subscription(100, Handler())
+                await subscription.subscribe_data_change(nodes, queuesize=1000, sampling_interval=0.0)
+                await asyncio.sleep(1.5)
+            for number, of in enumerate(nodes):
+                counted = COUNTED[list(COUNTED)[number % len(COUNTED)]]
+                written, times = [counted(value) for value, _ in seen[of]], [time for _, time in seen[of]]
+                assert len(written) > 30
+                if number % len(COUNTED):  # all but the Boolean, which only says odd or even
+                    # an SByte counts to 127
+                    assert [w % 128 for w in written] == [(written[0] + n) % 128 for n in range(len(written))]
+                assert {b - a for a, b in itertools.pairwise(times[1:])} == {timedelta(milliseconds=20)}
         finally:
             await there.stop()
 
