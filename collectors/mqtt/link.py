@@ -24,6 +24,8 @@ MOST_WAITING = 50_000
 IN_FLIGHT = 20_000
 """Messages an MQTT 5 broker may send ahead of our acknowledgements. Mosquitto's own limit of 20, which a client of
 3.1.1 cannot change, would be 20 for each fsync."""
+SOON = 10.0
+"""Seconds: of two with one client id, each makes the broker end the other's connection about as soon."""
 FILTERS_AT_ONCE = 200
 """Subscriptions in one request."""
 
@@ -60,6 +62,8 @@ class Link:
         self._lost: asyncio.Future[str] = self._loop.create_future()
         self._socket: Stream | None = None
         self._paused = self._writing = self._present = False
+        self._since = 0.0
+        """When the broker took the connection."""
         self._misc: asyncio.Task[None] | None = None
 
     async def open(self) -> bool:
@@ -225,7 +229,7 @@ class Link:
         if code.is_failure:
             self._end(f"{self.place} refuses the connection: {_refusal(code)}")
         else:
-            self._present = flags.session_present
+            self._present, self._since = flags.session_present, self._loop.time()
             self._answers.pop(None).set_result([code])
 
     def _on_disconnect(
@@ -239,6 +243,8 @@ class Link:
             reason = "the broker does not answer"
         else:
             reason = "the connection ended"
+            if self._loop.time() - self._since < SOON:
+                reason += " at once; if that repeats, somebody else connects with our client id"
         self._end(f"{self.place}: {reason}")
 
     def _on_subscribe(self, _c: object, _u: object, number: int, codes: list[ReasonCode], _p: object) -> None:

@@ -70,16 +70,9 @@ class Mosquitto:
         """End it at once, as a power cut would."""
         self._end(signal.SIGKILL)
 
-    def save(self) -> None:
-        """Have it write what it keeps for its clients, and wait until that is there."""
-        database = self.folder / "mosquitto.db"
-        before = database.stat().st_mtime_ns if database.exists() else 0
-        self._running().send_signal(signal.SIGUSR1)
-        until = time.monotonic() + READY
-        while not database.exists() or database.stat().st_mtime_ns == before:
-            if time.monotonic() > until:
-                raise RuntimeError("mosquitto does not write its database")
-            time.sleep(0.02)
+    def forget(self) -> None:
+        """Delete what it keeps."""
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
 
     def freeze(self) -> None:
         """It keeps its connections and does nothing."""

@@ -13,13 +13,17 @@ from devices.mosquitto import PASSWORD, USER, BrokerOptions, Mosquitto
 class Publisher:
     """A client that publishes, in a thread of its own; `online` on its status topic, and `offline` by its will."""
 
-    def __init__(self, port: int, status: str | None = None, name: str = "") -> None:
+    def __init__(
+        self, port: int, status: str | None = None, name: str = "", tls: tuple[str, str, str] | None = None
+    ) -> None:
         self._port, self._status = port, status
         self._client = Client(
             CallbackAPIVersion.VERSION2, name, protocol=MQTTProtocolVersion.MQTTv311, clean_session=not name
         )
         self._client.username_pw_set(USER, PASSWORD)
         self._client.max_inflight_messages_set(1000)
+        if tls is not None:
+            self._client.tls_set(*tls)
         if status is not None:
             self._client.will_set(status, "offline", 1, retain=True)
 
