@@ -163,6 +163,7 @@ class SignalView(TypedDict):
     problem: str | None  # why it is not ok
     note: str | None  # what to know although it works
     value: float | str | None
+    meaning: str | None  # of a state: what the plant file says the value is
     quality: str | None  # good, uncertain, bad
     time: str | None  # the source's time of the newest sample
     received: str | None  # when that came

@@ -194,7 +194,8 @@ class _Source:
         said = self.said
         equipment, _, name = key.rpartition(".") if signal is None else (signal.equipment, "", signal.id)
         state, problem = self._state(key, signal, stale_after, seen, connected)
-        quality = seen.get("quality")
+        quality, value = seen.get("quality"), seen.get("value")
+        meaning = signal.states.get(raw(value)) if signal and value is not None else None
         return SignalView(
             id=key,
             equipment=equipment,
@@ -205,7 +206,8 @@ class _Source:
             state=state,
             problem=problem,
             note=said.get("notes", {}).get(key),
-            value=seen.get("value"),
+            value=value,
+            meaning=meaning.state.value if meaning else None,
             quality=None if quality is None else QUALITIES.get(quality),
             time=seen.get("time"),
             received=seen.get("received"),

@@ -374,7 +374,7 @@ class MemoryBackend:
             at = (now - timedelta(seconds=(7 * number) % 5 + 0.2)).isoformat()
             value = {Role.STATE: "RUN"}.get(signal.role) or round(1200 + 100 * number + seconds, 1)
             if signal.role is Role.PROCESS_VALUE:
-                value = round(MEASURED[signal.equipment, signal.id][2] + seconds % 7 / 5, 2)
+                value = round(MEASURED[signal.equipment, signal.id][2] + seconds % 7 / 50, 2)
             seen[key] = {
                 "samples": int(8000 + seconds),
                 "rate": 0.0 if away else 1.0,

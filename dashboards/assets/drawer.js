@@ -27,6 +27,12 @@
       ...fact("Reject", L.format.number(m.reject)),
       ...(o ? [...fact("Order", `${o.id} · ${o.material_name}`), ...fact("Progress", `${L.format.number(o.good)} of ${L.format.number(o.quantity)}`),
         ...fact("Forecast", o.finish_present ? `${L.format.time(o.finish_present)}, ${L.format.slack(o.slack) || "no due date"}` : "not known at this rate")] : fact("Order", "none")));
+    L.show(open.source, Boolean(m.source));
+    if (m.source) {
+      L.attr(open.link, "href", `/sources?source=${encodeURIComponent(m.source)}`);
+      text(open.link, m.source);
+      text(open.unread, m.unread ? `${m.unread} signal${m.unread === 1 ? "" : "s"} without a value` : "");
+    }
   };
   // Pieces of one stop belong together: the ledger cuts them at shift and order edges.
   const stopsOf = (rows) => {
@@ -76,11 +82,12 @@
       const back = document.activeElement;
       const known = L.plant.machines.find((m) => m.id === id);
       open = { id, back, band: h("div", { class: "band" }), facts: h("dl"), strip: h("div", { class: "strip tall" }), from: h("span"), to: h("span"),
-        losses: h("ol", { class: "top" }), stops: h("tbody") };
+        losses: h("ol", { class: "top" }), stops: h("tbody"), link: h("a"), unread: h("b", { class: "late" }) };
+      open.source = h("p", { hidden: true }, "Source: ", open.link, " ", open.unread);
       const close = h("button", { type: "button", class: "square", "aria-label": "Close", onclick: () => this.close() }, L.icon("close"));
       open.root = h("aside", { class: "drawer", role: "dialog", "aria-labelledby": "drawer-title", tabindex: "-1" },
         h("div", { class: "drawer-head" }, h("h2", { id: "drawer-title" }, known?.name || id), close),
-        open.band, open.facts,
+        open.band, open.facts, open.source,
         h("h3", {}, "This shift"), open.strip, h("div", { class: "axis" }, open.from, open.to),
         h("h3", {}, "Where the time went"), open.losses,
         h("h3", {}, "Latest stops"), h("table", { class: "table" }, open.stops),

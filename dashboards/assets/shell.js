@@ -143,8 +143,9 @@
     drawWho();
     if (user) tell("user", user);
     new MutationObserver((records) => {
-      if (records.every((r) => r.target.closest("#board"))) return;   // our own drawing
+      if (records.every((r) => r.target.closest("#board, #sources"))) return;   // our own drawing
       L.boardPage.sync();
+      L.sourcesPage.sync();
       drawNavigation();
       // Dash's upload gives its input no name for screen readers, and no way to give one.
       for (const input of document.querySelectorAll('input[type="file"]:not([aria-label])')) attr(input, "aria-label", "File to import");

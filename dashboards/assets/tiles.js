@@ -43,6 +43,7 @@
     const icon = h("span", { class: "shape" }), word = h("b"), timer = h("time");
     const name = h("button", { type: "button", class: "name", onclick: () => L.drawer.open(machine.id) }, machine.name);
     const badge = h("span", { class: "badge", hidden: true });
+    const missing = h("b"), unread = h("span", { class: "unread", hidden: true }, L.icon("waiting"), missing);
     const oee = h("span", {}), unit = h("small", {}, "%");
     const factors = L.factors(), progress = L.progress();
     const good = h("b"), target = h("span"), against = h("em");
@@ -51,7 +52,7 @@
     const root = h("article", { class: "tile", "data-machine": machine.id },
       h("div", { class: "band" }, icon, word, timer),
       h("div", { class: "body" },
-        h("div", { class: "title" }, h("h3", {}, name), h("span", { class: "muted" }, machine.description), badge),
+        h("div", { class: "title" }, h("h3", {}, name), h("span", { class: "muted" }, machine.description), unread, badge),
         h("div", { class: "figures" }, h("div", { class: "oee" }, oee, unit), factors.root),
         h("div", { class: "count" }, h("span", {}, good, target), against),
         progress.root,
@@ -92,6 +93,9 @@
       text(slack, m.order ? (late ? L.format.slack(m.order.slack) : `${Math.floor((100 * m.order.good) / Math.max(1, m.order.quantity))} %`) : "");
       attr(slack, "data-late", late);
       attr(slack, "title", m.order ? `order ${L.format.number(m.order.good)} of ${L.format.number(m.order.quantity)}, ${L.format.slack(m.order.slack) || "no due date"}` : null);
+      text(missing, String(m.unread));
+      attr(unread, "title", `${m.unread} signal${m.unread === 1 ? "" : "s"} without a value`);
+      show(unread, m.unread > 0 && m.state !== "no_data");
       text(badge, String(m.alerts));
       attr(badge, "title", `${m.alerts} open alerts`);
       show(badge, m.alerts > 0);

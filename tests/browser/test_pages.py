@@ -51,13 +51,13 @@ def test_navigation_keeps_the_stream_and_marks_the_page(open_page: Open) -> None
     page = open_page()
     streams: list[str] = []
     page.on("request", lambda r: streams.append(r.url) if r.url.endswith("/stream") else None)
-    for title in ("Losses", "Trends", "Alerts", "Shift", "Orders", "Board"):
+    for title in ("Losses", "Trends", "Alerts", "Shift", "Orders", "Sources", "Board"):
         page.locator(".nav").get_by_role("link", name=title).click()
         expect(page.locator('.nav [aria-current="page"]')).to_have_text(title)
     expect(page.locator(".tile")).to_have_count(9)
     assert streams == []
     page.go_back()
-    expect(page.locator(".panel").first).to_contain_text("Orders")
+    expect(page.locator("#sources .source").first).to_be_visible()
 
 
 def test_a_stop_gets_its_reason_and_it_can_be_taken_back(open_page: Open, board: Any) -> None:

@@ -43,6 +43,7 @@ def test_pages_are_found_and_ordered() -> None:
         "Alerts",
         "Shift",
         "Orders",
+        "Sources",
         "Add a machine",
     ]
 
