@@ -30,7 +30,12 @@ HEADER = 6
 
 
 class NotGivenError(Exception):
-    """The device gave no values for this request: the message says what it said instead."""
+    """The device gave no values for this request: the message says what it said instead, `code` is the exception's, 0
+    when it sent none."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class RefusedError(NotGivenError):
@@ -82,7 +87,7 @@ class Request:
         if function == self.function | 0x80 and len(pdu) == 2:
             code = pdu[1]
             why = f"exception {code}" + (f": {EXCEPTIONS[code]}" if code in EXCEPTIONS else "")
-            raise RefusedError(why) if code in FOR_GOOD else NotGivenError(why)
+            raise RefusedError(why, code) if code in FOR_GOOD else NotGivenError(why, code)
         if function != self.function or len(pdu) < 2:
             raise NotGivenError(f"it answered with function {function} where {self.function} was asked for")
         if pdu[1] != self.size or len(pdu) != 2 + self.size:
