@@ -125,13 +125,13 @@ class Pki:
                     )
         except OSError as error:
             raise PkiError(
-                f"cannot keep our own certificate in {self.own_folder} ({error.strerror})"
+                f"cannot keep our own certificate in {self.own_folder} ({error.strerror}): check its owner and disk"
             ) from error
         return _of(identities, now)
 
     def _write_own(self, made: Identity) -> None:
         name = f"{made.certificate.not_after:%Y-%m-%d}-{made.certificate.fingerprint[:16]}.pem"
-        write_durably(self.own_folder / name, to_pem(made), private=True)
+        self._write(self.own_folder / name, to_pem(made), private=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -139,8 +139,10 @@ class Pki:
         if not self.own_folder.is_dir():
             self.own_folder.mkdir(mode=0o700, exist_ok=True)
             sync_directory(self._root)
-        descriptor = os.open(self.own_folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = self.own_folder / "lock"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            self._to_owner(lock)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
@@ -167,11 +169,12 @@ class Pki:
     def trust(self, certificate: Certificate) -> None:
         """Trust exactly this certificate from now on. Raises PkiError."""
         try:
-            make_directory(self.trusted_folder)
-            write_durably(self.trusted_folder / f"{certificate.fingerprint}.der", certificate.der)
+            self._write(self.trusted_folder / f"{certificate.fingerprint}.der", certificate.der)
             self._forget(certificate.fingerprint)
         except OSError as error:
-            raise PkiError(f"cannot write to {self.trusted_folder} ({error.strerror})") from error
+            raise PkiError(
+                f"cannot write to {self.trusted_folder} ({error.strerror}): check its owner and disk"
+            ) from error
 
     def untrust(self, certificate: Certificate) -> None:
         """Trust this certificate no longer. Raises PkiError."""
@@ -182,7 +185,9 @@ class Pki:
             if self.trusted_folder.is_dir():
                 sync_directory(self.trusted_folder)
         except OSError as error:
-            raise PkiError(f"cannot write to {self.trusted_folder} ({error.strerror})") from error
+            raise PkiError(
+                f"cannot write to {self.trusted_folder} ({error.strerror}): check its owner and disk"
+            ) from error
 
     # --- refused ones ---
 
@@ -204,15 +209,16 @@ class Pki:
             return
         said = {"source": source, "url": url, "why": why, "at": now.isoformat()}
         try:
-            make_directory(self.rejected_folder)
             path = self.rejected_folder / f"{certificate.fingerprint}.der"
-            write_durably(path.with_suffix(".json"), orjson.dumps(said))
-            write_durably(path, certificate.der)
+            self._write(path.with_suffix(".json"), orjson.dumps(said))
+            self._write(path, certificate.der)
             for old in kept[KEPT - 1 :]:
                 if old.certificate.der != certificate.der:
                     self._forget(old.certificate.fingerprint)
         except OSError as error:
-            raise PkiError(f"cannot write to {self.rejected_folder} ({error.strerror})") from error
+            raise PkiError(
+                f"cannot write to {self.rejected_folder} ({error.strerror}): check its owner and disk"
+            ) from error
 
     def _forget(self, fingerprint: str) -> None:
         for suffix in (".der", ".json"):
@@ -233,14 +239,28 @@ class Pki:
         if self.known(source) == known:
             return
         try:
-            make_directory(self._known(source).parent)
-            write_durably(self._known(source), orjson.dumps(asdict(known)))
+            self._write(self._known(source), orjson.dumps(asdict(known)))
         except OSError as error:
-            raise PkiError(f"cannot write {self._known(source)} ({error.strerror})") from error
+            raise PkiError(
+                f"cannot write {self._known(source)} ({error.strerror}): check its owner and disk"
+            ) from error
 
     def known_sources(self) -> list[str]:
         """The sources that were connected over a secured channel."""
         return sorted(path.stem for path in (self._root / "known").glob("*.json"))
+
+    def _write(self, path: Path, data: bytes, private: bool = False) -> None:
+        make_directory(path.parent)
+        write_durably(path, data, private=private)
+        self._to_owner(path)
+
+    def _to_owner(self, path: Path) -> None:
+        """What root makes on the command line belongs to whom the data folder does: the plant must be able to use it."""
+        if os.geteuid() == 0:
+            owner = self.folder.stat()
+            while path != self.folder:
+                os.chown(path, owner.st_uid, owner.st_gid)
+                path = path.parent
 
     def _known(self, source: str) -> Path:
         return self._root / "known" / f"{source}.json"

@@ -1,5 +1,6 @@
 """The folder with certificates, and which offer of a server is taken."""
 
+import os
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,26 @@ def test_our_own_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     assert Pki(tmp_path).own(NOW + timedelta(days=365), "renamed-pc") == own, "reused, whatever we are called"
+
+
+@pytest.mark.parametrize("first", ["own", "trust", "reject"])
+def test_what_root_makes_belongs_to_the_owner_of_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    given: dict[Path, tuple[int, int]] = {}
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *owner: given.update({Path(path): owner}))
+    pki = Pki(tmp_path)
+    server = read(certificate("server"))
+    if first == "own":
+        pki.own(NOW, "pc")
+    elif first == "trust":
+        pki.trust(server)
+    else:
+        pki.reject(server, "plc", "opc.tcp://plc", "unknown", NOW)
+    there = set(tmp_path.rglob("*"))
+    owner = tmp_path.stat().st_uid, tmp_path.stat().st_gid
+    assert there and given == dict.fromkeys(there, owner)
 
 
 def test_several_processes_make_one(tmp_path: Path) -> None:
