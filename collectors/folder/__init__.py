@@ -24,7 +24,7 @@ def _zone(value: object) -> str:
     given = text(value)
     try:
         ZoneInfo(given)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         raise ValueError('write a zone like "Europe/Berlin"') from None
     return given
 
