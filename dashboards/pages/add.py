@@ -1,5 +1,6 @@
 """Adding a machine: an address, a look at what is there, a proposal to confirm, the plant file's new section."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,7 +17,8 @@ from plant.model import Role
 from plant.states import MachineState
 
 PATH = "/add"
-WATCH = {"15": "15 s", "60": "1 min", "180": "3 min"}
+WATCH = {"60": "Look and watch for 1 min", "15": "15 s only", "180": "3 min"}
+"""Seconds to what the button says."""
 USUAL_WATCH = "60"
 EVERY = 1000
 """Milliseconds between two looks at how far it is."""
@@ -82,24 +84,20 @@ def _form(url: str, problem: str) -> Component:
         "Lineside looks at everything the source offers, watches it for a while and says what each variable probably is."
         " It only reads. Best while the machine is producing: what counts and what stands still tells most."
     )
-    watch = [
-        html.Label(
-            [
-                dcc.RadioItems(
-                    id="add-watch", options=WATCH, value=USUAL_WATCH, inline=True, className="radios"
-                )
-            ],
+    looks = [
+        html.Button(
+            text,
+            id={"add": "look", "seconds": seconds},
+            className="button primary" if seconds == USUAL_WATCH else "button",
+            type="button",
         )
+        for seconds, text in WATCH.items()
     ]
     return parts.panel(
         "Add a machine",
         html.P(text, className="lead"),
         html.Div([html.Label(["Address of the source ", field], htmlFor="add-url")], className="fields"),
-        html.Fieldset([html.Legend("Watch for"), *watch], className="plain"),
-        html.Div(
-            [html.Button("Look", id="add-look", className="button primary", type="button")],
-            className="fields",
-        ),
+        html.Div(looks, className="fields"),
         html.Div(told, id="add-said"),
     )
 
@@ -161,7 +159,7 @@ def _proposal(look: Looking) -> list[Component]:
         ],
         className="fields",
     )
-    return [head, *cards, buttons, html.Div(id="add-result", role="status")]
+    return [head, dcc.Store(id="add-picked"), *cards, buttons, html.Div(id="add-result", role="status")]
 
 
 def _card(number: int, machine: FoundMachine) -> Component:
@@ -197,11 +195,11 @@ def _card(number: int, machine: FoundMachine) -> Component:
         )
         if rest
         else None,
-        extra=dcc.Checklist(
-            id={"add": "take", "machine": number},
-            options={"take": "Add this machine"},
-            value=["take"] if any(s["role"] == Role.STATE for _, s in offered) else [],
-            className="radios",
+        extra=_picker(
+            ("take", number, ""),
+            {"take": "Add this machine", "": "Leave it out"},
+            "take" if any(s["role"] == Role.STATE for _, s in offered) else "",
+            f"Whether to add {machine['name']}",
         ),
         name="machine-card",
     )
@@ -220,9 +218,7 @@ def _signals(machine: int, found: Sequence[tuple[int, FoundSignal]]) -> Componen
                 [html.B(signal["name"]), html.Small(f"{signal['data_type']}", className="muted")],
                 className="two",
             ),
-            _picker(
-                "role", {"machine": machine, "signal": index}, ROLES, signal["role"] or "", signal["name"]
-            ),
+            _picker(("role", machine, index), ROLES, signal["role"] or "", f"Role of {signal['name']}"),
             _now(signal),
             _line(signal),
             html.Div(
@@ -247,7 +243,7 @@ def _meanings(machine: int, states: Sequence[MeaningView]) -> Component:
     rows = [
         (
             html.B(m["raw"]),
-            _picker("state", {"machine": machine, "raw": m["raw"]}, STATES, m["state"], f"value {m['raw']}"),
+            _picker(("state", machine, m["raw"]), STATES, m["state"], f"Meaning of {m['raw']}"),
             html.Span([m["why"], "" if m["sure"] else html.Em(" Please check.", className="late")]),
         )
         for m in sorted(states, key=_by_number)
@@ -266,17 +262,13 @@ def _by_number(meaning: MeaningView) -> tuple[bool, float, str]:
     return (meaning["sure"], float(raw) if number else 0.0, raw)
 
 
-def _picker(
-    what: str, of: Mapping[str, object], options: Mapping[Any, str], value: str, label: str
-) -> Component:
-    picker = dcc.Dropdown(
-        id={"add": what, **of},
-        options=[{"label": text, "value": str(key)} for key, text in options.items()],
-        value=value,
-        clearable=False,
-        searchable=False,
-    )
-    return html.Div(picker, className="pick", title=label)
+def _picker(pick: Sequence[object], options: Mapping[Any, str], value: str, label: str) -> Component:
+    """A choice; `pick` says which it is. assets/add.js tells all of them to `add-picked` when one changes."""
+    found = [
+        html.Option(text, value=str(key), **({"selected": "selected"} if str(key) == value else {}))
+        for key, text in options.items()
+    ]
+    return html.Select(found, className="pick", **{"aria-label": label, "data-pick": json.dumps(pick)})
 
 
 def _now(signal: FoundSignal) -> str:
@@ -294,39 +286,46 @@ def _line(signal: FoundSignal) -> Component | str:
     return html.Div(bars, className="spark", **{"aria-hidden": "true"})
 
 
+Picked = Sequence[Sequence[Any]]
+"""What was picked: (what, number of the machine, signal's number or raw value, choice) each; nothing: as proposed."""
+
+
 def confirmed(
-    look: Looking,
-    take: Mapping[int, bool],
-    names: Mapping[int, str],
-    cycles: Mapping[int, str],
-    roles: Mapping[tuple[int, int], str],
-    states: Mapping[tuple[int, str], str],
+    look: Looking, picked: Picked, names: Mapping[int, str], cycles: Mapping[int, str]
 ) -> list[Confirmed]:
-    """What somebody made of a proposal, by the numbers of machines and signals in it; only what differs."""
+    """What somebody made of a proposal; only what differs from it. `names` and `cycles` by the number of the machine.
+
+    Raises Refused: a machine without its ideal cycle.
+    """
     found = []
     for number, machine in enumerate(look["machines"]):
-        if not take.get(number):
+        mine = [(what, which, value or None) for what, of, which, value in picked if of == number]
+        takes = any(s["role"] == Role.STATE for s in machine["signals"])
+        if not next((value is not None for what, _, value in mine if what == "take"), takes):
             continue
-        given = {
-            signal["address"]: roles.get((number, index)) or None
-            for index, signal in enumerate(machine["signals"])
-            if (number, index) in roles and (roles[number, index] or None) != signal["role"]
-        }
-        meant = {m["raw"]: m["state"] for s in machine["signals"] for m in s["states"] if s["role"]}
-        said = {raw: state for (of, raw), state in states.items() if of == number and meant.get(raw) != state}
         cycle = (cycles.get(number) or "").strip()
         if not cycle:
             raise Refused(
                 f'{machine["name"]}: give its ideal cycle, such as 2.4s or 30/min; or write "{NO_CYCLE}" and have no'
                 " performance and no OEE."
             )
+        signals = machine["signals"]
+        meant = {m["raw"]: m["state"] for s in signals if s["role"] for m in s["states"]}
         found.append(
             Confirmed(
                 id=machine["id"],
                 name=names.get(number) or "",
                 cycle="" if cycle == NO_CYCLE else cycle,
-                roles=given,
-                states=said,
+                roles={
+                    signals[which]["address"]: value
+                    for what, which, value in mine
+                    if what == "role" and value != signals[which]["role"]
+                },
+                states={
+                    which: value
+                    for what, which, value in mine
+                    if what == "state" and value and value != meant.get(which)
+                },
             )
         )
     return found
@@ -338,20 +337,18 @@ def register(backend: Backend, cb: Callbacks) -> None:
     @cb(
         Output("url", "search", allow_duplicate=True),
         Output("add-said", "children"),
-        Input("add-look", "n_clicks"),
+        Input({"add": "look", "seconds": ALL}, "n_clicks"),
         Input("add-url", "n_submit"),
         State("add-url", "value"),
-        State("add-watch", "value"),
         prevent_initial_call=True,
     )
-    def begin(
-        clicks: int | None, submitted: int | None, url: str | None, watch: str | None
-    ) -> tuple[Any, Any]:
-        if not (clicks or submitted):
+    def begin(clicks: list[int | None], submitted: int | None, url: str | None) -> tuple[Any, Any]:
+        if not (any(clicks) or submitted):
             return no_update, no_update
+        pressed = ctx.triggered_id
+        seconds = pressed["seconds"] if isinstance(pressed, dict) else USUAL_WATCH
         try:
-            seconds = float(watch if watch in WATCH else USUAL_WATCH)
-            job = backend.look_at(url or "", seconds)
+            job = backend.look_at(url or "", float(seconds))
         except Refused as refused:
             return no_update, _refused(refused)
         return parts.link(PATH, {}, job=job).removeprefix(PATH), ""
@@ -378,43 +375,34 @@ def register(backend: Backend, cb: Callbacks) -> None:
         Output("add-steps", "children"),
         Input("add-show", "n_clicks"),
         Input("add-write", "n_clicks"),
-        *(
-            State({"add": what, "machine": ALL, **more}, part)
-            for what, more in (
-                ("take", {}),
-                ("name", {}),
-                ("cycle", {}),
-                ("role", {"signal": ALL}),
-                ("state", {"raw": ALL}),
-            )
-            for part in ("id", "value")
-        ),
+        State("add-picked", "data"),
+        State({"add": "name", "machine": ALL}, "value"),
+        State({"add": "cycle", "machine": ALL}, "value"),
         State("url", "search"),
         State("user", "data"),
         prevent_initial_call=True,
     )
-    def settle(show: int | None, add: int | None, *given: Any) -> tuple[Any, Any, Any]:
+    def settle(
+        show: int | None,
+        add: int | None,
+        picked: Picked | None,
+        names: list[str],
+        cycles: list[str],
+        search: str | None,
+        user: str | None,
+    ) -> tuple[Any, Any, Any]:
         if not (show or add):
             return no_update, no_update, no_update
-        *picked, search, user = given
-        take, names, cycles = (_by_machine(picked[i], picked[i + 1]) for i in (0, 2, 4))
-        roles = {(i["machine"], i["signal"]): v for i, v in zip(picked[6], picked[7], strict=True)}
-        states = {(i["machine"], i["raw"]): v for i, v in zip(picked[8], picked[9], strict=True)}
         try:
             job = _job(search)
-            chosen = confirmed(
-                backend.looking(job), {n: bool(v) for n, v in take.items()}, names, cycles, roles, states
-            )
+            look = backend.looking(job)
+            chosen = confirmed(look, picked or [], dict(enumerate(names)), dict(enumerate(cycles)))
             if ctx.triggered_id == "add-write":
                 added = backend.add_machines(job, chosen, user or "not signed in")
                 return _added(added, chosen), True, _steps(3)
             return _shown(backend.section(job, chosen)), no_update, no_update
         except Refused as refused:
             return _refused(refused), no_update, no_update
-
-
-def _by_machine(ids: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> dict[int, Any]:
-    return {i["machine"]: v for i, v in zip(ids, values, strict=True)}
 
 
 def _job(search: str | None) -> str:

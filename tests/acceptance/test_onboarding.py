@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devices.foreign import ForeignFloor, ForeignPress
+from devices.foreign import ForeignFloor, ForeignPress, press_in_a_thread
 
 from collectors.onboarding import look
 from collectors.onboarding.found import Access, Offer, Series
@@ -40,22 +39,8 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def press() -> Iterator[ForeignPress]:
-    """Served in a thread of its own, so that tests can wait for other programs."""
-    served, ready, ended = ForeignPress(), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        await served.start()
-        ready.set()
-        while not ended.is_set():
-            await asyncio.sleep(0.05)
-        await served.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-    thread.start()
-    assert ready.wait(30)
-    yield served
-    ended.set()
-    thread.join(10)
+    with press_in_a_thread() as served:
+        yield served
 
 
 def looked_at(url: str, folder: Path, watch: float) -> Proposal:

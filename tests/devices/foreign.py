@@ -3,6 +3,9 @@
 import asyncio
 import json
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from asyncua import Server, ua
@@ -21,6 +24,28 @@ class ForeignFloor(ServerProcess):
             raise RuntimeError("node-opcua is missing: run infra/scripts/npm.sh")
         asked = {"port": self.port, "folder": str(self.folder)}
         return ["node", "tests/servers/foreign_machines.cjs", json.dumps(asked)]
+
+
+@contextmanager
+def press_in_a_thread() -> Iterator["ForeignPress"]:
+    """A `ForeignPress` served by a thread of its own, for tests that wait for other programs."""
+    served, ready, ended = ForeignPress(), threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        await served.start()
+        ready.set()
+        while not ended.is_set():
+            await asyncio.sleep(0.05)
+        await served.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield served
+    finally:
+        ended.set()
+        thread.join(10)
 
 
 class ForeignPress:
