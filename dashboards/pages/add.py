@@ -283,7 +283,7 @@ def _line(signal: FoundSignal) -> Component | str:
     low, high = min(line), max(line)
     heights = [(12 + 88 * (v - low) / (high - low)) if high > low else 12 for v in line]
     bars = [html.I(style={"height": f"{height:.0f}%"}) for height in heights]
-    return html.Div(bars, className="spark", **{"aria-hidden": "true"})
+    return html.Div(bars, className="course", **{"aria-hidden": "true"})
 
 
 Picked = Sequence[Sequence[Any]]

@@ -47,6 +47,8 @@ def test_from_an_address_to_the_plant_file(
         for device, width in SIZES:
             other = open_page(page.url.removeprefix(board.url), width, 844, theme=theme)
             other.wait_for_selector("#add-write")
+            bars = other.locator(".course i").first.bounding_box()
+            assert bars is not None and bars["height"] > 2, "the course of a value is drawn"
             assert other.evaluate("document.documentElement.scrollWidth") == width
             accessible(other, axe)
             other.screenshot(path=artefacts / f"add_{device}_{theme}.png", full_page=True)
