@@ -67,10 +67,10 @@ DEFAULTS = {
 def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
     """What is wrong with the source's options and its signals' addresses; empty when nothing is."""
     options, problems = read_options(source, READERS, DEFAULTS)
-    wide = options.get("format") == "wide"
+    wide, of_times = options.get("format") == "wide", options.get("time_column", "").strip().lower()
     if "time_column" in source.options and not wide:
         problems.append(f'source "{source.id}": "time_column" is for format = "wide"; leave it out')
-    if options.get("delimiter") == options.get("decimal"):
+    if options.get("decimal") == options.get("delimiter", ""):
         problems.append(
             f'source "{source.id}": delimiter and decimal are both {options.get("decimal")!r}; files with a decimal '
             'comma are separated by something else, mostly delimiter = ";"'
@@ -82,7 +82,7 @@ def check(source: Source, signals: tuple[Signal, ...]) -> list[str]:
         heading = signal.address.strip().lower()
         if not heading:
             problems.append(f"{name}: the address is empty; write the name the files have for it")
-        elif wide and heading == options["time_column"].strip().lower():
+        elif wide and heading == of_times:
             problems.append(
                 f"{name}: its address is the column of the times; write the heading of its own column"
             )

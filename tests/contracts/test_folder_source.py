@@ -155,8 +155,9 @@ def test_a_file_that_cannot_be_moved_is_taken_once_and_said(
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("moment", [2, 3], ids=["while it is checked", "while it is taken"])
 def test_a_file_written_to_while_it_is_read_is_read_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
     monkeypatch.setattr(files.slices, "__defaults__", (10,))
     real, looks = files.look, itertools.count(1)
