@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -30,6 +30,7 @@ IN_VAIN = 20
 """Answers without anything newer after which a history has no end; servers may give empty ones in between."""
 READABLE = 0x04
 """The bit of a node's access level that says it has history (OPC 10000-3, 8.57)."""
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 NO_BOUND = ("BadBoundNotFound", "BadNoData", "BadNoDataAvailable")
 
 
@@ -47,6 +48,10 @@ class Found:
     """Time of its last value."""
     in_vain: int = 0
     """Answers one after the other that brought nothing newer."""
+
+    def reaches(self, time: datetime) -> bool:
+        """It has a value of that time or before, so nothing is missing from there on."""
+        return self.first is not None and self.first <= time
 
 
 class Backfill:
@@ -78,7 +83,7 @@ class Backfill:
             if its.problem:
                 gaps[hole.first, hole.last, f"{hole.why}; {its.problem}"].append(key)
                 continue
-            if its.first is None or its.first > hole.first:
+            if not its.reaches(hole.first):
                 until = min(its.first or hole.last, hole.last)
                 gaps[hole.first, until, f"{hole.why}; its history begins later"].append(key)
             if self._started is not None and hole.first < self._started < hole.last:
@@ -107,6 +112,8 @@ class Backfill:
             found[key].problem = "the server has no history of it"
         for chunk in chunks(sorted(readable), min(NODES, self._limits.history_reads or NODES)):
             await self._read({key: nodes[key] for key in chunk}, hole.first, last, found)
+            unbound = {key for key in chunk if not found[key].problem and not found[key].reaches(hole.first)}
+            await self._look_back({key: nodes[key] for key in unbound}, hole.first, found)
         return found
 
     async def _readable(self, nodes: dict[str, Any]) -> set[str]:
@@ -160,6 +167,36 @@ class Backfill:
             if batch is not None and not batch.is_empty():
                 self._context.held.fill(batch)
                 await self._context.put(batch)
+
+    async def _look_back(self, nodes: dict[str, Any], first: datetime, found: dict[str, Found]) -> None:
+        """The last value before the hole, of servers that give no bounds: read backwards from there."""
+        if not nodes:
+            return
+        details = ua.ReadRawModifiedDetails(
+            IsReadModified=False,
+            StartTime=first,
+            EndTime=EVER,
+            NumValuesPerNode=1,
+            ReturnBounds=False,
+        )
+        parameters = ua.HistoryReadParameters(
+            HistoryReadDetails=details,
+            TimestampsToReturn=ua.TimestampsToReturn.Both,
+            ReleaseContinuationPoints=False,
+            NodesToRead=[ua.HistoryReadValueId(NodeId=node) for node in nodes.values()],
+        )
+        session = self._context.link.session
+        points = []
+        for key, result in zip(nodes, await session.history_read(parameters), strict=True):
+            values = getattr(result.HistoryData, "DataValues", None) or ()
+            self._frame(key, values[:1], found[key])
+            if result.ContinuationPoint:
+                points.append(
+                    ua.HistoryReadValueId(NodeId=nodes[key], ContinuationPoint=result.ContinuationPoint)
+                )
+        if points:
+            parameters.NodesToRead, parameters.ReleaseContinuationPoints = points, True
+            await session.history_read(parameters)
 
     def _frame(self, key: str, values: Sequence[Any], found: Found) -> pl.DataFrame:
         rows = [
