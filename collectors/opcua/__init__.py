@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["check", "create"]
 
 
-def _url(value: object) -> str:
+def check_url(value: object) -> str:
+    """The address of a server. Raises ValueError saying what is expected."""
     given = text(value)
     if not given.startswith("opc.tcp://"):
         raise ValueError('write it like "opc.tcp://192.168.0.10:4840/"')
-    if "@" in urlsplit(given).netloc:
+    parts = urlsplit(given)
+    if not parts.hostname or parts.port is None:  # a port that is none raises ValueError
+        raise ValueError('write it with host and port, like "opc.tcp://192.168.0.10:4840/"')
+    if "@" in parts.netloc:
         raise ValueError("leave user and password out of it: they are the options `user` and `password`")
     return given
 
@@ -55,7 +59,7 @@ def _deadband(value: object) -> float:
 QUEUE_SIZE, TRIGGER = whole(1, 1_000_000), one_of("timestamp", "value")
 
 READERS = {
-    "url": _url,
+    "url": check_url,
     "publishing_interval": period,
     "sampling": seconds,
     "queue_size": QUEUE_SIZE,

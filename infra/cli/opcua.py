@@ -181,11 +181,14 @@ def _pki(data: Path) -> Pki:
 
 def _asked(url: str) -> tuple[list[Certificate], None]:
     from collectors.connection import ConnectionLostError
+    from collectors.opcua import check_url
     from collectors.opcua.offers import usable
     from collectors.opcua.security import offers_of
 
     try:
-        offers = asyncio.run(offers_of(url))
+        offers = asyncio.run(offers_of(check_url(url)))
+    except ValueError as error:
+        raise _NotFoundError(f"{url} does not do: {error}") from error
     except ConnectionLostError as error:
         raise _NotFoundError(str(error)) from error
     ders = dict.fromkeys(offer.certificate for offer in usable(offers))

@@ -24,11 +24,13 @@ from devices.opcua_secured import (
     key_pem,
     refusal,
 )
+from typer.testing import CliRunner, Result
 
 from collectors import discover
 from collectors.connection import ConnectionLostError
-from collectors.opcua.certificates import read
+from collectors.opcua.certificates import grouped, read
 from collectors.opcua.pki import Pki
+from infra.cli import app
 from plant.model import Role, Signal, Source
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
@@ -314,6 +316,28 @@ def test_the_channel_is_made_with_the_trusted_certificate_only(
                 await connected(server.url, tmp_path, user=USER, password=PASSWORD)
             assert server.seen == []
             assert Pki(tmp_path).known("plc") is None
+
+    run(body())
+
+
+def test_the_server_of_an_address_is_asked_and_trusted(run: Run, tmp_path: Path) -> None:
+    async def lineside(*words: str) -> Result:
+        return await asyncio.to_thread(
+            CliRunner().invoke, app, ["opcua", *words, "--data", str(tmp_path)], input=""
+        )
+
+    async def body() -> None:
+        async with serving() as server:
+            said = await lineside("trust", server.url)
+            assert said.exit_code == 1 and not Pki(tmp_path).trusted()
+            assert grouped(read(server.certificate).fingerprint) in said.output
+            assert "It does not name 127.0.0.1." in said.output
+            said = await lineside("trust", server.url, "--yes")
+            assert said.exit_code == 0, said.output
+            assert "signed and encrypted" in await connected(server.url, tmp_path)
+        async with serving(offers=["NoSecurity"]) as server:
+            said = await lineside("trust", server.url, "--yes")
+            assert said.exit_code == 1 and "nothing to trust" in said.stderr
 
     run(body())
 

@@ -70,7 +70,10 @@ def test_only_what_was_named_is_trusted(tmp_path: Path, server: Certificate) -> 
         ("abc", 'no server certificate of "abc" was refused'),
         ("", "no server certificate"),
         (URL, f"no OPC UA server at {URL}"),
-        ("opc.tcp://", "opc.tcp://"),
+        ("opc.tcp://", "opc.tcp:// does not do: write it with host and port"),
+        ("opc.tcp://host", "write it with host and port"),
+        ("opc.tcp://host:99999", "does not do: Port out of range"),
+        ("opc.tcp://me:secret@host:1", "leave user and password out of it"),
     ],
 )
 def test_what_is_not_there_is_said(tmp_path: Path, server: Certificate, what: str, said: str) -> None:
