@@ -1,13 +1,15 @@
 """Prometheus metrics of a running plant, on the default registry."""
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from collectors.gaps import gaps
+from collectors.gaps import Gap, gaps
 from collectors.spool import Waiting
-from dashboards.view import BoardSnapshot
+from dashboards.view import BoardSnapshot, SourceDetail
+from infra.sourcemetrics import SourceMetrics
 
 
 class Metrics:
@@ -36,6 +38,7 @@ class Metrics:
         self._up = Gauge("lineside_historian_up", "1: samples can be stored, 0: they wait", registry=registry)
         self._gaps = Gauge("lineside_gaps", "Times recorded for which samples are lost", registry=registry)
         self._counted = (0, 0)
+        self._registry = registry
 
     @classmethod
     def unregistered(cls) -> "Metrics":
@@ -59,6 +62,12 @@ class Metrics:
                 return float("nan")
 
         self._gaps.set_function(count)
+
+    def follow_sources(
+        self, views: Callable[[], Sequence[SourceDetail]], gaps: Callable[[], Sequence[Gap]]
+    ) -> None:
+        """Say how the sources are whenever somebody asks for the metrics."""
+        SourceMetrics(views, gaps, self._registry)
 
     def observe(self, snapshot: BoardSnapshot, stored: int, rejected: int) -> None:
         """Take the figures of a tick; `stored` and `rejected` are totals since start."""

@@ -90,6 +90,7 @@ class Runtime:
         self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
         self.metrics.count_gaps(folder.spool)
         self._watch = SourceWatch(folder)
+        self.metrics.follow_sources(self.sources, self._watch.gaps)
         self._why: Mapping[str, str] = {}
         """Why what is blind is, as the engine knows it."""
         self._full_since: datetime | None = None

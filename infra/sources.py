@@ -37,7 +37,7 @@ def source_views(
     risen: Risen | None = None,
 ) -> list[SourceDetail]:
     """All sources of the plant in its order; without a plant all that the processes tell of, with less to say about
-    each. Without `risen` every overrun and overflow counts as recent."""
+    each (which signals should have come, units). Without `risen` every overrun and overflow counts as recent."""
     told = {name: (process, said) for process in processes for name, said in process.sources.items()}
     recent = [gap for gap in lost if now - gap.recorded_at < SHOWN_GAPS]
     signals: dict[str, list[Signal]] = {}
@@ -148,7 +148,7 @@ class _Source:
             found.append(f"{_count(counts['bad'], 'signal')} without a value ({names}): {first}")
         since = view["since"]
         settled = since is None or self.now - datetime.fromisoformat(since) > SETTLE
-        missing = [s["id"] for s in listed if s["state"] == "silent" and s["role"] in (None, *EXPECTED)]
+        missing = [s["id"] for s in listed if s["state"] == "silent" and s["role"] in EXPECTED]
         if missing and settled:
             found.append(f"nothing has come from {_count(len(missing), 'signal')} ({_names(missing)})")
         if view["gaps"]:

@@ -19,7 +19,9 @@ from rich.table import Table
 
 from collectors.gaps import gaps
 from collectors.spool import size_text
+from dashboards.view import SourceDetail
 from infra.cli.opcua import certificate_findings
+from infra.cli.sources import sources_of
 from infra.cli.spool import dead_letter_of, spool_of
 from infra.collecting import read_collecting
 from infra.folder import DataFolder
@@ -48,7 +50,7 @@ DISK_LOW = 1 << 30
 WAITS_LONG = timedelta(minutes=5)
 """Nobody takes what has waited for so long."""
 SHOWN = 10
-"""Damaged files named one by one."""
+"""Damaged files, signals and gaps of a source named one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Finding:
 
 def run(path: Path | None, data: Path, port: int, json: bool) -> int:
     """Print the findings; 1 when one is not well."""
-    findings = [*_installation(), *_clock(), *_data(data), _port(port)]
+    findings = [*_installation(), *_clock(), *_data(data, path), _port(port)]
     if path is not None:
         findings += _plant(path, DataFolder(data))
     else:
@@ -98,7 +100,7 @@ def _clock() -> Iterator[Finding]:
     )
 
 
-def _data(data: Path) -> Iterator[Finding]:
+def _data(data: Path, plant: Path | None) -> Iterator[Finding]:
     folder = DataFolder(data)
     if not folder.root.exists():
         yield Finding("data folder", True, f"{data} does not exist yet; it is made by `lineside up`")
@@ -111,7 +113,7 @@ def _data(data: Path) -> Iterator[Finding]:
     yield Finding("disk", free > DISK_LOW, f"{free / (1 << 30):.1f} GiB free")
     yield from _spool(folder)
     yield from _damaged(folder.historian)
-    yield from _collectors(folder.collectors)
+    yield from _collectors(folder, plant)
 
 
 def _spool(folder: DataFolder) -> Iterator[Finding]:
@@ -134,7 +136,7 @@ def _spool(folder: DataFolder) -> Iterator[Finding]:
     else:
         yield Finding("spool", True, what if seen.batches else "empty: the historian has taken everything")
     rows = sum(gap.rows for gap in lost)
-    details = f"{rows:,} samples lost in the last day: see `lineside spool status`"
+    details = f"{len(lost):,} in the last day, {rows:,} samples known to be lost: see `lineside spool status`"
     yield Finding("gaps", not lost, details if lost else "none in the last day")
     count = sum(file.rows for file in refused)
     yield Finding("refused samples", not count, f"{count:,}: see `lineside spool dead`" if count else "none")
@@ -154,9 +156,10 @@ def _damaged(historian: Path) -> Iterator[Finding]:
         yield Finding("history", False, f"{len(rest)} more damaged files in {rest[0].path.parent}")
 
 
-def _collectors(directory: Path) -> Iterator[Finding]:
+def _collectors(folder: DataFolder, path: Path | None) -> Iterator[Finding]:
     now = datetime.now(UTC)
-    for process in read_collecting(directory):
+    processes = read_collecting(folder.collectors)
+    for process in processes:
         if process.stale(now):
             age = (now - process.time).total_seconds()
             yield Finding(
@@ -164,9 +167,38 @@ def _collectors(directory: Path) -> Iterator[Finding]:
                 False,
                 f"last heard of {age:.0f} s ago: start them with `lineside up`",
             )
-            continue
-        for source, said in process.sources.items():
-            yield Finding(f"source {source}", bool(said["connected"]), str(said["detail"]))
+    try:
+        plant = load(path) if path else None
+    except PlantErrors:
+        plant = None
+    answering = {process.name for process in processes if not process.stale(now)}
+    for view in sources_of(folder, plant):
+        if view["process"] in answering:
+            yield from _source(view)
+
+
+def _source(view: SourceDetail) -> Iterator[Finding]:
+    what = f"source {view['id']}"
+    lag = "" if view["lag"] is None else f", lag {view['lag']:.1f} s"
+    well = f"{view['detail']}; {view['signals']} signals, {view['rate']:.1f} samples/s{lag}"
+    yield Finding(what, not view["problems"], "; ".join(view["problems"]) or well)
+    if not view["connected"]:
+        return
+    worse = [s for s in view["signal_list"] if s["state"] not in ("ok", "silent") or s["overflows"]]
+    for signal in worse[:SHOWN]:
+        said = signal["problem"] or "its value comes"
+        dropped = (
+            f"; values were dropped by the source {signal['overflows']} times" if signal["overflows"] else ""
+        )
+        yield Finding(f"signal {signal['id']}", False, f"{said}{dropped}")
+    if len(worse) > SHOWN:
+        yield Finding(what, False, f"{len(worse) - SHOWN} more signals: see `lineside sources {view['id']}`")
+    noted = [s for s in view["signal_list"] if s["note"] and s not in worse]
+    for signal in noted[:SHOWN]:
+        yield Finding(f"signal {signal['id']}", True, str(signal["note"]))
+    for gap in view["gap_list"][:SHOWN]:
+        times = f"{gap['first'][:19]} to {gap['last'][:19]} UTC".replace("T", " ")
+        yield Finding(f"gap {view['id']}", False, f"{times}: {gap['why']}")
 
 
 def _port(port: int) -> Finding:
