@@ -43,7 +43,9 @@ def look_up(document: Any, path: Sequence[str]) -> Any:
     for key in path:
         if isinstance(document, dict):
             document = document.get(key, MISSING)
-        elif isinstance(document, list) and key.isdecimal() and len(key) < 10 and int(key) < len(document):
+        elif (
+            isinstance(document, list) and key.isascii() and key.isdecimal() and int(key[:9]) < len(document)
+        ):
             document = document[int(key)]
         else:
             return MISSING

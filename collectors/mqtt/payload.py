@@ -1,6 +1,7 @@
 """Messages to samples. Pure: no clock, no socket; what is remembered is which devices are there."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -253,11 +254,15 @@ class Decoder:
         for index, position in gone:
             one = self._mapped[index]
             own = [time for key, time in keys[:position] if key == one.key]
-            after = max([*own, newest.get(one.key, received - timedelta(microseconds=1))]) + timedelta(
-                microseconds=1
-            )
-            # Back again in the same batch: what follows may be stamped before now.
-            time = after if self._there.get(index) or said.get(index) is None else max(after, received)
+            own += [newest[one.key]] if one.key in newest else []
+            after = max(own) + timedelta(microseconds=1) if own else None
+            if self._there.get(index) or said.get(index) is None:
+                # Back again in the same batch: what follows may be stamped before now.
+                if after is None:
+                    continue
+                time = after
+            else:
+                time = max(after or received, received)
             rows.append((time, one.signal.equipment, one.signal.id, None, None, BAD, received))
         for index, why in said.items():
             signal = self._mapped[index].signal
@@ -325,6 +330,8 @@ def _quality(found: Any) -> int:
 def _read(value: Any, keep_text: bool) -> tuple[float | None, str | None]:
     """Number and text of a JSON value; neither: it says it has none."""
     if isinstance(value, float | int):  # true and false too
+        if not math.isfinite(value):
+            return None, None
         if not keep_text:
             return float(value), None
         return None, _plain(value)
@@ -332,7 +339,8 @@ def _read(value: Any, keep_text: bool) -> tuple[float | None, str | None]:
         if not value.strip():
             return None, None
         if not keep_text and _number(value):
-            return float(value), None
+            number = float(value)
+            return (number if math.isfinite(number) else None), None
         return None, value
     if value is None:
         return None, None

@@ -1,5 +1,6 @@
 """What a Sparkplug host knows of edge nodes: births, aliases, sequence numbers, deaths. Pure: `now` is an argument."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -322,9 +323,10 @@ class Host:
             value, why = None, f"its quality is {metric.quality}"
         for index in known.indexes:
             number, text = _as_role(value, self._texts[index])
-            into.append(Row(index, time, number, text, quality if value is not None else BAD))
+            nothing = number is None and text is None
+            into.append(Row(index, time, number, text, BAD if nothing else quality))
             if into is not heard.historical:
-                heard.said[index] = why if value is None else None
+                heard.said[index] = (why or "its source says it has no value") if nothing else None
             if index not in self._newest or time > self._newest[index]:
                 self._newest[index] = time
 
@@ -378,6 +380,8 @@ def _as_role(value: Value, keep_text: bool) -> tuple[float | None, str | None]:
         return None, None
     if isinstance(value, str):
         return (None, value) if value.strip() else (None, None)
+    if not math.isfinite(value):
+        return None, None
     if not keep_text:
         return float(value), None
     if isinstance(value, bool):

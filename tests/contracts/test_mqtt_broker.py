@@ -26,7 +26,7 @@ from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN
 from plant.model import Role, Signal, Source
 
 pytestmark = pytest.mark.server
-DEADLINE = 30.0
+DEADLINE = 20.0
 START = datetime(2026, 1, 31, 6, tzinfo=UTC)
 
 
