@@ -11,14 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 from devices.opcua_secured import certificate, connected, key_pem, refusal
 from devices.opcua_servers import NodeOpcUa, Open62541, ServerOptions, ServerProcess
 
+from collectors.opcua import create
 from collectors.opcua.certificates import read
+from collectors.opcua.connect import Link
 from collectors.opcua.offers import POLICIES
 from collectors.opcua.pki import Pki
+from plant.model import Role, Signal, Source
 
 pytestmark = pytest.mark.server
 
@@ -158,3 +163,60 @@ def until(data: Path, condition: Callable[[dict[str, object]], object]) -> str:
             return str(source["detail"])
         time.sleep(0.1)
     raise AssertionError(source)
+
+
+def test_the_channel_is_renewed_without_losing_a_value(
+    kind: type[ServerProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[bool] = []
+    new_client = Link._new_client
+
+    def impatient(link: Link) -> Any:
+        client = new_client(link)
+        client.secure_channel_timeout = 2000
+        opened = client.open_secure_channel
+
+        async def opening(renew: bool = False) -> None:
+            await opened(renew=renew)
+            renewed.append(renew)
+
+        client.open_secure_channel = opening
+        return client
+
+    monkeypatch.setattr(Link, "_new_client", impatient)
+    values: list[float] = []
+
+    class Kept:
+        async def __call__(self, samples: pl.DataFrame) -> None:
+            values.extend(samples["value"].drop_nulls())
+
+        async def gap(self, *_: Any) -> None:
+            raise AssertionError("nothing is lost")
+
+    async def body(server: ServerProcess) -> None:
+        await refusal(server.url, tmp_path)
+        Pki(tmp_path).trust(Pki(tmp_path).rejected()[0].certificate)
+        source = Source(
+            id="plc", protocol="opcua", options={"url": server.url, "publishing_interval": "100ms", **USER}
+        )
+        signal = Signal(
+            id="v", equipment="m", role=Role.PROCESS_VALUE, source="plc", address=server.address("v0")
+        )
+        collector = create(source, (signal,), tmp_path)
+        task = asyncio.create_task(collector.run(Kept()))
+        try:
+            async with asyncio.timeout(30):
+                while renewed.count(True) < 3:
+                    await asyncio.sleep(0.1)
+                enough = len(values) + 10
+                while len(values) < enough:
+                    await asyncio.sleep(0.1)
+            assert collector.status.connected and "signed and encrypted" in collector.status.detail
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    with serving(kind, trust_everybody=True) as server:
+        asyncio.run(body(server))
+    assert renewed.count(False) == 1, "one connection all the time"
+    assert values == [values[0] + n for n in range(len(values))]
