@@ -305,6 +305,11 @@ def test_text_that_is_no_utf_8_is_replaced() -> None:
     assert decode(with_data_change(body)).items["text"].to_list() == ["a\ufffdb"]
 
 
+def test_any_byte_but_0_is_true() -> None:
+    body = struct.pack("<iIBBB", 1, 4, 0x01, 1, 2) + struct.pack("<i", -1)
+    assert decode(with_data_change(body)).items["value"].to_list() == [1.0]
+
+
 NESTED = b"\x98" + struct.pack("<i", 1)  # a Variant that is an array of one Variant
 
 
