@@ -14,7 +14,7 @@ from infra.folder import DataFolder
 from infra.supervisor import Supervisor
 from plant.model import Plant, Source
 
-STALE = timedelta(seconds=15)
+STALE = timedelta(seconds=10)
 """A status file older than this: its process is gone or stuck."""
 
 
