@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -137,7 +137,7 @@ class ModbusCollector:
 
     def _decoded(
         self, got: Round, group: _Group, now: datetime
-    ) -> tuple[datetime, list[int], pl.DataFrame] | None:
+    ) -> tuple[datetime, Collection[int], pl.DataFrame] | None:
         """The time of the values, the signals that have one, and their samples; None: there are none.
 
         Without a clock that is now: a moment nobody can know better.
@@ -162,11 +162,11 @@ class ModbusCollector:
         )
 
     def _take(
-        self, group: _Group, time: datetime, indices: Sequence[int], samples: pl.DataFrame, emit: Emit
+        self, group: _Group, time: datetime, indices: Collection[int], samples: pl.DataFrame, emit: Emit
     ) -> None:
         """Samples of one moment go to disk, and what ended with them is recorded."""
         if self._missing:
-            self._back(indices, time, emit)
+            self._back([index for index in self._missing if index in indices], time, emit)
         group.time = time
         self._newest = max(time, self._newest or time)
         self._same_clock = abs(time - utc_now()) <= SAME_CLOCK

@@ -68,7 +68,8 @@ class Plan:
         texts: dict[int, str] = {}
         for kind, to, take, as_text in self._numbers:
             column = _typed(kind, raw[take])
-            numbers[to] = column
+            with np.errstate(invalid="ignore"):  # a signalling NaN is one
+                numbers[to] = column
             for k, position in as_text:
                 value = column[k].item()
                 if value == value:

@@ -1,7 +1,7 @@
 """From the values of a poll to `plant.frames.SAMPLES`, in columns. Pure."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,8 @@ from collectors.samples import TEXT_ROLES
 from plant.frames import BAD, GOOD, TIME
 from plant.model import Signal
 
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
 
 class Columns:
     """What is the same in every poll: whose values they are. `order`: which signal each value is of; numbers beyond the
@@ -18,13 +20,12 @@ class Columns:
 
     def __init__(self, signals: Sequence[Signal], order: NDArray[np.intp]) -> None:
         self._keep = np.flatnonzero(order < len(signals))
-        self.indices = [int(index) for index in order[self._keep]]
+        indices = [int(index) for index in order[self._keep]]
+        self.indices = frozenset(indices)
         """Of the signals there are samples of."""
-        its = [signals[index] for index in self.indices]
-        self._names = pl.DataFrame(
-            {"equipment": [s.equipment for s in its], "signal": [s.id for s in its]},
-            schema={"equipment": pl.String, "signal": pl.String},
-        )
+        its = [signals[index] for index in indices]
+        self._equipment = pl.Series("equipment", [s.equipment for s in its], dtype=pl.String)
+        self._signal = pl.Series("signal", [s.id for s in its], dtype=pl.String)
         self._scale = np.array([s.scale for s in its], dtype=np.float64)
         self._offset = np.array([s.offset for s in its], dtype=np.float64)
         self._as_text = np.array([s.role in TEXT_ROLES for s in its], dtype=bool)
@@ -51,10 +52,19 @@ class Columns:
                 row = self._row[position]
                 all_texts[row], quality[row] = word, GOOD
             text = pl.Series("text", all_texts, dtype=pl.String)
-        return self._names.with_columns(
-            pl.lit(time).cast(TIME).alias("time"),
-            pl.Series("value", values, nan_to_null=True),
-            text,
-            pl.Series("quality", quality),
-            pl.lit(received).cast(TIME).alias("received"),
-        ).select("time", "equipment", "signal", "value", "text", "quality", "received")
+        return pl.DataFrame(
+            [
+                _moments("time", time, len(values)),
+                self._equipment,
+                self._signal,
+                pl.Series("value", values, nan_to_null=True),
+                text,
+                pl.Series("quality", quality),
+                _moments("received", received, len(values)),
+            ]
+        )
+
+
+def _moments(name: str, moment: datetime, count: int) -> pl.Series:
+    """The same time over and over; an expression would cost more than all values of a poll."""
+    return pl.Series(name, np.full(count, (moment - EPOCH) // MICROSECOND)).cast(TIME)

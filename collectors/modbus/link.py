@@ -114,17 +114,21 @@ class _Wire(asyncio.Protocol):
         """(unit, PDU) of the answer. Raises TimeoutError, FrameError, ConnectionLostError."""
         if self._transport is None or self.gone is not None:
             raise ConnectionLostError(self.gone or "not connected")
-        self._waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
         self._transaction = transaction
         if self._framing == "rtu":
             self._buffer.clear()
             self._transport.write(request.rtu())
         else:
             self._transport.write(request.tcp(transaction))
+        too_late = loop.call_later(
+            timeout, self._fail, TimeoutError()
+        )  # asyncio.timeout costs a fifth of a request
         try:
-            async with asyncio.timeout(timeout):
-                return await self._waiting
+            return await self._waiting
         finally:
+            too_late.cancel()
             self._waiting = None
 
     async def silence(self, until: float) -> None:

@@ -79,6 +79,7 @@ class Reading:
         self._wait, self._patience = min(timeout, max(every, SHORTEST_WAIT)), timeout
         self._every, self._retry = every, retry
         self._plan: Plan | None = None
+        self._part: Plan | None = None
         self._pauses: dict[Place, _Pause] = {}
         self._refused_at: dict[int, float] = {}
 
@@ -99,14 +100,19 @@ class Reading:
                 await self._read(block, got, began + max(self._every, self._wait))
         for index, why in self.learned.refused.items():
             got.failed[index] = why
-        if tuple(got.blocks) == self._plan.blocks:
-            got.plan = self._plan
-        else:
-            got.plan = Plan(got.blocks, self._wanted)
+        got.plan = self._plan_of(tuple(got.blocks))
         if got.learned:
             self._plan = None
         got.alive = self._link.answered >= began
         return got
+
+    def _plan_of(self, answered: tuple[Block, ...]) -> Plan:
+        """The plan for these answers; while a unit is away they are the same in every round."""
+        for plan in (self._plan, self._part):
+            if plan is not None and plan.blocks == answered:
+                return plan
+        self._part = Plan(answered, self._wanted)
+        return self._part
 
     def _planned(self, among: Iterable[int]) -> Plan:
         found = blocks(self._wanted, self._max_gap, self._max_block, self.learned, among)

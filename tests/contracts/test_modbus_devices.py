@@ -18,6 +18,7 @@ from collectors.connection import ConnectionLostError
 from collectors.modbus import check, create
 from collectors.modbus.address import BYTE_ORDERS
 from collectors.modbus.link import Link
+from collectors.modbus.outgoing import Outgoing
 from collectors.modbus.wire import NoAnswerError, NotGivenError, RefusedError, Request
 from plant.frames import BAD, GOOD, SAMPLES
 from plant.model import Role, Signal, Source
@@ -499,6 +500,42 @@ def test_a_busy_device_is_asked_again_and_what_is_no_modbus_is_said() -> None:
         with pytest.raises(ConnectionLostError, match="no Modbus TCP"):
             await link.read(Request(1, "holding", 0, 1), 1.0)
         server.close()
+
+    asyncio.run(body())
+
+
+def test_a_slow_disk_holds_up_no_poll_and_a_full_one_is_a_gap() -> None:
+    async def body() -> None:
+        device = LibModbus()
+        async with running(device):
+            device.put(1, "holding", 0, [1])
+            options, disk = device.options(poll="50ms"), asyncio.Event()
+            source = Source(id="s", protocol="modbus", options=options)
+            collector, emit = create(source, (signal("a", "holding:0:uint16"),), Path()), Received()
+
+            class Slow(Received):
+                async def __call__(self, samples: pl.DataFrame) -> None:
+                    await disk.wait()
+                    await emit(samples)
+
+                async def gap(self, *what: Any) -> None:
+                    await emit.gap(*what)
+
+            collector._outgoing = Outgoing(most=20)
+            task = asyncio.create_task(collector.run(Slow()))
+            await asyncio.sleep(0.8)
+            asked = device.requests()
+            assert 10 <= asked <= 21, "polled while nothing was stored"
+            await asyncio.sleep(1.0)
+            assert device.requests() + asked <= 22, "and then no more"
+            disk.set()
+            await until(lambda: len(emit.gaps) == 1 and len(emit.good("a")) > 25)
+            ((first, last, why, who),) = emit.gaps
+            assert who == ("m.a",) and "spool" in why and last - first > timedelta(seconds=0.4)
+            times = [t for t, _, _ in emit.good("a")]
+            assert times == sorted(times) and not [t for t in times if first <= t <= last]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(body())
 
