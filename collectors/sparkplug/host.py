@@ -8,10 +8,9 @@ from datetime import UTC, datetime, timedelta
 from collectors.samples import TEXT_ROLES
 from collectors.sparkplug.address import Address
 from collectors.sparkplug.protobuf import (
-    NAMES,
-    STRING,
-    TEXT,
-    UUID,
+    DATATYPES,
+    FIRST_OTHER,
+    TEXTS,
     WIDTHS,
     Metric,
     Payload,
@@ -318,7 +317,7 @@ class Host:
         datatype = metric.datatype or known.datatype
         time = _time(metric.timestamp) or _time(payload.timestamp) or now
         quality = _quality(metric.quality)
-        value, why = (None, "its source says it has no value") if metric.null else _read(metric, datatype)
+        value, why = (None, "its source says it has no value") if metric.null else read(metric, datatype)
         if quality == BAD:
             value, why = None, f"its quality is {metric.quality}"
         for index in known.indexes:
@@ -357,20 +356,19 @@ def _quality(said: int | None) -> int:
     return UNCERTAIN if said == STALE else BAD if said == 0 else GOOD
 
 
-def _read(metric: Metric, datatype: int) -> tuple[Value, str | None]:
+def read(metric: Metric, datatype: int) -> tuple[Value, str | None]:
     """The value and why there is none."""
     value = metric.value
-    if metric.other or (datatype in NAMES and datatype != 0) or datatype > 21:
-        return None, f"its value is {NAMES.get(datatype, 'an array')}, which is not collected"
+    if metric.other or datatype >= FIRST_OTHER:
+        kind = DATATYPES[datatype] if datatype < len(DATATYPES) else f"datatype {datatype}"
+        return None, f"its value is {kind}, which is not collected"
     if value is None:
         return None, "its message has no value"
     if datatype in WIDTHS:
         if isinstance(value, bool) or not isinstance(value, int):
             return None, "its value is not of the type its birth says"
         return signed(datatype, value), None
-    texts = (STRING, TEXT, UUID)
-    fits = isinstance(value, str) if datatype in texts else not isinstance(value, str)
-    if datatype != 0 and not fits:
+    if datatype != 0 and (datatype in TEXTS) != isinstance(value, str):
         return None, "its value is not of the type its birth says"
     return value, None
 

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIDTHS = {1: 8, 2: 16, 3: 32, 4: 64}
 """Signed integers (Int8 to Int64): bits; they travel as unsigned."""
-BOOLEAN, STRING, DATE_TIME, TEXT, UUID = 11, 12, 13, 14, 15
-NUMBERS = range(1, 11)
-NAMES = {
-    0: "Unknown", 16: "a DataSet", 17: "Bytes", 18: "a File", 19: "a Template",
-    20: "a PropertySet", 21: "a PropertySetList",
-}  # fmt: skip
+TEXTS = (12, 14, 15)
+"""Datatypes String, Text and UUID."""
+DATATYPES = (
+    "Unknown", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float", "Double", "Boolean",
+    "String", "DateTime", "Text", "UUID", "DataSet", "Bytes", "File", "Template", "PropertySet", "PropertySetList",
+    "Int8Array", "Int16Array", "Int32Array", "Int64Array", "UInt8Array", "UInt16Array", "UInt32Array", "UInt64Array",
+    "FloatArray", "DoubleArray", "BooleanArray", "StringArray", "DateTimeArray",
+)  # fmt: skip
+"""Names of the datatypes by their number."""
+FIRST_OTHER = 16
+"""From this datatype on a value is a structure, bytes or an array."""
 
 COMPRESSED = "SPBV1.0_COMPRESSED"
 """The uuid of a payload whose body is another one, deflated or gzipped (Tahu's clients, when asked to)."""

@@ -45,6 +45,11 @@ class EdgeNode:
         threading.Thread(target=self._listen, args=(self._process.stdout, self._said), daemon=True).start()
         self._until("birth")
 
+    @property
+    def runs(self) -> bool:
+        """It was started and not ended."""
+        return self._process is not None
+
     def tell(self, **said: object) -> None:
         """One command; returns when it is done."""
         assert self._process is not None and self._process.stdin is not None
