@@ -18,14 +18,13 @@ from typing import Any
 
 from asyncua import Client, ua
 from asyncua.crypto import security_policies as library
-from asyncua.crypto.uacrypto import CertProperties
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 
 from collectors.connection import ConnectionLostError, utc_now
 from collectors.opcua import offers as offered
-from collectors.opcua.certificates import Certificate, Identity, grouped, plain, problem, read
+from collectors.opcua.certificates import Certificate, Identity, grouped, load_key, plain, problem, read
 from collectors.opcua.offers import NoOfferError, Offer, Token, choose, choose_token
 from collectors.opcua.pki import Known, Pki, PkiError
 from collectors.opcua.transport import SMALL_MESSAGE, use_transport
@@ -180,13 +179,13 @@ async def secure(client: Client, source: str, options: Mapping[str, Any], folder
     except PkiError as error:
         raise ConnectionLostError(f"{url}: {error}") from error
     client.application_uri = own.uri
-    await client.set_security(
-        CLASSES[offer.policy],
-        CertProperties(own.certificate.der, "der"),
-        CertProperties(own.key, "pem"),
-        server_certificate=CertProperties(certificate.der, "der"),
-        mode=MODES[offer.mode],
+    client.security_policy = CLASSES[offer.policy](
+        x509.load_der_x509_certificate(certificate.der),
+        x509.load_der_x509_certificate(own.certificate.der),
+        load_key(own),
+        MODES[offer.mode],
     )
+    client.uaclient.set_security(client.security_policy)
     _watch_tokens(client, kind, offer)
 
     async def verify() -> None:

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
-from devices.opcua_secured import certificate
+from devices.opcua_secured import certificate, key_pem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,7 +120,9 @@ def test_a_damaged_own_certificate_is_named(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
     pki.own(NOW, "pc")
     (file,) = pki.own_folder.glob("*.pem")
-    for content in (b"", file.read_bytes()[:-200], file.read_bytes().partition(b"-----BEGIN PRIVATE")[0]):
+    good = file.read_bytes()
+    alone = good.partition(b"-----BEGIN PRIVATE")[0]
+    for content in (b"", good[:-200], alone, alone + key_pem("server")):
         file.write_bytes(content)
         with pytest.raises(PkiError, match=rf"{file} is damaged .*restore it from a backup"):
             pki.own(NOW, "pc")
