@@ -2,7 +2,7 @@
 
 `found` is what a source offers, `behaviour` what it did while watched, `naming` and `companion` what its names and
 types say, `states` what the values of a state mean, `propose` puts all of it together. These are pure; one module
-per protocol does the talking (`opcua`).
+per protocol does the talking (`opcua`, `modbus`, `mqtt`, `mtconnect`).
 """
 
 import importlib
@@ -10,7 +10,13 @@ from collections.abc import Mapping
 
 from collectors.onboarding.found import Access, Listener, Offer, OnboardingError, Series
 
-SCHEMES: Mapping[str, str] = {"opc.tcp": "opcua"}
+SCHEMES: Mapping[str, str] = {
+    "opc.tcp": "opcua",
+    "modbus": "modbus",
+    "mqtt": "mqtt",
+    "http": "mtconnect",
+    "https": "mtconnect",
+}
 """Beginning of an address to the module that looks at it; each has `look(url, watch, access, listener)`."""
 LONGEST_ADDRESS = 500
 LONGEST_WATCH = 600.0
@@ -30,7 +36,9 @@ def scheme(url: str) -> str:
         or len(url) > LONGEST_ADDRESS
         or not url.isprintable()
     ):
-        examples = "opc.tcp://192.168.0.10:4840"
+        examples = (
+            "opc.tcp://192.168.0.10:4840, modbus://host:502?unit=1, mqtt://host/prefix or http://agent:5000"
+        )
         raise OnboardingError(f"{url[:80]!r} is no address of a source: write it like {examples}")
     return beginning
 

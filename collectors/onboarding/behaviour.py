@@ -137,7 +137,8 @@ def _line(numbers: list[tuple[float, float]], until: float) -> tuple[float, ...]
 
 
 def rises_during(state: Series, counter: Series, until: float) -> Mapping[Value, tuple[float, float]]:
-    """For each value of a state: how much the counter rose while it held, and for how many seconds it held."""
+    """For each value of a state: how much the counter rose while it held, and for how many seconds it held. What rose
+    from one value to another says nothing: a poll sees both changes at once."""
     said = [(at, value) for at, value in state if value is not None]
     found: dict[Value, tuple[float, float]] = {}
     for index, (at, value) in enumerate(said):
@@ -146,9 +147,9 @@ def rises_during(state: Series, counter: Series, until: float) -> Mapping[Value,
         found[value] = (rise, seconds + max(end - at, 0.0))
     times = [at for at, _ in said]
     counted = [(at, float(v)) for at, v in counter if isinstance(v, int | float)]
-    for (_, a), (at, b) in pairwise(counted):
-        index = bisect_right(times, at) - 1
-        if b > a and index >= 0:
+    for (before, a), (at, b) in pairwise(counted):
+        first, index = bisect_right(times, before) - 1, bisect_right(times, at) - 1
+        if b > a and first >= 0 and said[first][1] == said[index][1]:
             value = said[index][1]
             rise, seconds = found[value]
             found[value] = (rise + b - a, seconds)

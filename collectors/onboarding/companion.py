@@ -17,13 +17,23 @@ PACKML = UA + "PackML/"
 MACHINERY = UA + "Machinery/"
 MACHINE_TOOL = UA + "MachineTool/"
 JOB_CONTROL = UA + "ISA95-JOBCONTROL_V2/"
-_URIS = {"ua": UA, "packml": PACKML, "machinery": MACHINERY, "tool": MACHINE_TOOL, "jobs": JOB_CONTROL}
+MTCONNECT = "urn:mtconnect"
+"""Of the types of an MTConnect agent, which has no namespaces."""
+_URIS = {
+    "mt": MTCONNECT,
+    "ua": UA,
+    "packml": PACKML,
+    "machinery": MACHINERY,
+    "tool": MACHINE_TOOL,
+    "jobs": JOB_CONTROL,
+}
 
 SPECIFICATIONS: Mapping[str, str] = {
     PACKML: "PackML",
     MACHINERY: "Machinery",
     MACHINE_TOOL: "Machine Tools",
     JOB_CONTROL: "ISA-95 Job Control",
+    MTCONNECT: "MTConnect",
 }
 
 _JUDGED = ("Idle", "Complete", "Suspended", "Suspending", "Unsuspending", "Completing")
@@ -62,6 +72,24 @@ _PROGRAM: Mapping[int, tuple[str, MachineState]] = {
 }
 
 
+_EXECUTION: Mapping[str, MachineState] = {
+    "ACTIVE": MachineState.RUNNING,
+    **dict.fromkeys(
+        (
+            "READY",
+            "INTERRUPTED",
+            "FEED_HOLD",
+            "STOPPED",
+            "PROGRAM_STOPPED",
+            "PROGRAM_COMPLETED",
+            "OPTIONAL_STOP",
+        ),
+        MachineState.DOWN,
+    ),
+    "WAIT": MachineState.STARVED,
+}
+
+
 def _numbers(table: Mapping[int, tuple[str, MachineState]]) -> dict[str, Meaning]:
     return {str(n): _meaning(name, state) for n, (name, state) in table.items()}
 
@@ -88,6 +116,19 @@ class Known:
 
 
 _TABLE = (
+    Known(pattern="mt:EXECUTION", role=Role.STATE, confidence=0.92, why="MTConnect's execution state",
+          states={name: Meaning(state=state, why=name, sure=name not in ("READY", "WAIT"))
+                  for name, state in _EXECUTION.items()}),
+    Known(pattern="mt:PART_COUNT", role=Role.TOTAL, confidence=0.85, why="MTConnect's part count"),
+    Known(pattern="mt:PART_COUNT.ALL", role=Role.TOTAL, confidence=0.9, why="MTConnect's count of all parts"),
+    Known(pattern="mt:PART_COUNT.GOOD", role=Role.GOOD, confidence=0.92, why="MTConnect's count of good parts"),
+    Known(pattern="mt:PART_COUNT.BAD", role=Role.REJECT, confidence=0.92, why="MTConnect's count of bad parts"),
+    Known(pattern="mt:PART_COUNT.TARGET", role=None, confidence=0.9, why="how many parts are wanted"),
+    Known(pattern="mt:PART_COUNT.REMAINING", role=None, confidence=0.9, why="how many parts are left to make"),
+    Known(pattern="mt:AVAILABILITY", role=None, confidence=0.9, why="whether the agent reaches the device"),
+    Known(pattern="mt:CONTROLLER_MODE", role=None, confidence=0.9, why="the mode, not whether it runs"),
+    Known(pattern="mt:PROGRAM", role=None, confidence=0.8, why="the program, not an order"),
+    Known(pattern="mt:CONDITION", role=Role.ALARM, confidence=0.8, why="an MTConnect condition"),
     Known(pattern="*:StateCurrent", role=Role.STATE, confidence=0.9, why="PackML's state, by its tag name",
           states=_numbers(_PACKML)),
     Known(pattern="packml:PackMLExecuteStateMachineType/ua:CurrentState/ua:Number", role=Role.STATE, confidence=0.88,

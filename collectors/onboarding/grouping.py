@@ -7,7 +7,7 @@ machines. A flat list is split where its names begin differently: Filler_State, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collectors.onboarding.companion import MACHINE_TOOL, MACHINERY, PACKML
+from collectors.onboarding.companion import MACHINE_TOOL, MTCONNECT, PACKML
 from collectors.onboarding.found import Variable
 from collectors.onboarding.naming import rest_of, words_of
 from plant.model import COUNTER_ROLES, Role
@@ -15,7 +15,7 @@ from plant.model import COUNTER_ROLES, Role
 _MACHINE_TYPES = {
     (MACHINE_TOOL, "MachineToolType"),
     (PACKML, "PackMLBaseObjectType"),
-    (MACHINERY, "MachineryItemIdentificationType"),
+    (MTCONNECT, "Device"),
 }
 _GENERIC = frozenset((
     "admin", "application", "base", "betrieb", "counter", "counters", "counts", "current", "data",
@@ -155,6 +155,8 @@ def _named(prefix: tuple[str, ...], members: Sequence[_Member], source: str) -> 
     common = _common(roled) if roled else prefix
     telling = [name for name in common if not _is_generic(name)]
     name = telling[-1] if telling else source
+    if any(m.machine == prefix for m in members):
+        name = prefix[-1]
     place = "/".join(common)
     why = f'its signals are under "{place}"' if place else "its signals stand at the top of the server"
     return Group(name=name or "Machine", addresses=tuple(m.address for m in members), why=why)

@@ -225,6 +225,7 @@ def _machine(
     until: float,
     taken: set[str],
 ) -> MachineProposal:
+    members = _with_a_state(members, watched, until)
     order = [Role.STATE, *COUNTER_ROLES, Role.CYCLE, Role.ORDER, Role.ALARM, Role.PROCESS_VALUE, None]
     chosen = _without_pulses(_one_of_each(members))
     chosen.sort(key=lambda s: (order.index(s.role), -s.confidence, s.variable.place))
@@ -331,11 +332,42 @@ def _outvoted(said: Meaning, counted: Meaning) -> bool:
     )
 
 
+def _with_a_state(
+    members: Sequence[SignalProposal], watched: Mapping[str, Series], until: float
+) -> Sequence[SignalProposal]:
+    """Where no name says which is the state: the variable of few values that parts are counted in some of, and not in
+    others."""
+    if any(s.role is Role.STATE for s in members):
+        return members
+    counters = [s for s in members if s.role in (Role.GOOD, Role.TOTAL)]
+    found: list[tuple[float, SignalProposal]] = []
+    for signal in members:
+        did = signal.behaviour
+        few = did is not None and (
+            did.pattern in (Pattern.STATES, Pattern.STEPPED)
+            or (did.pattern is Pattern.TOGGLES and did.rate <= 0.2)
+        )
+        if not few or signal.role is not None or known(signal.variable) is not None:
+            continue
+        for counter in counters:
+            during = rises_during(watched[signal.variable.address], watched[counter.variable.address], until)
+            meant = states.by_counter(during)
+            running = [raw for raw, m in meant.items() if m.state is MachineState.RUNNING]
+            if running and len(running) < len(meant):
+                stood = sum(s for value, (_, s) in during.items() if states.raw(value) not in running)
+                found.append((min(stood / until, 0.5), signal))
+    if not found:
+        return members
+    best = max(found, key=lambda pair: pair[0])[1]
+    chosen = replace(best, role=Role.STATE, confidence=0.5, reasons=(COUNTED_WITH,))
+    return [chosen if s is best else s for s in members]
+
+
 def _one_of_each(members: Sequence[SignalProposal]) -> list[SignalProposal]:
     """One state, one of each counter and one order; parts said three times are counted once."""
     single = (Role.STATE, *COUNTER_ROLES, Role.ORDER)
     best: dict[Role, SignalProposal] = {}
-    for signal in sorted(members, key=lambda s: (-s.confidence, len(s.variable.path), s.variable.place)):
+    for signal in sorted(members, key=_likeliest):
         if signal.role in single and signal.role not in best:
             best[signal.role] = signal
     if Role.GOOD in best and Role.REJECT in best and Role.TOTAL in best:
@@ -347,6 +379,12 @@ def _one_of_each(members: Sequence[SignalProposal]) -> list[SignalProposal]:
         values += shown
         found.append(_set_aside(signal, best) if second or (shown and values > MOST_VALUES) else signal)
     return found
+
+
+def _likeliest(signal: SignalProposal) -> tuple[float, float, int, str]:
+    """To sort by: the surest first, of equal ones the fastest counter."""
+    rate = signal.behaviour.rate if signal.behaviour else 0.0
+    return (-round(signal.confidence, 2), -rate, len(signal.variable.path), signal.variable.place)
 
 
 def _set_aside(signal: SignalProposal, best: Mapping[Role, SignalProposal]) -> SignalProposal:
@@ -418,7 +456,7 @@ def _problems(by_role: Mapping[Role, SignalProposal]) -> tuple[str, ...]:
 
 def _modulus(signal: SignalProposal) -> int | None:
     """A 16 bit counter starts again after 65,535; a wider one rarely lives that long."""
-    counts = signal.role in COUNTER_ROLES and signal.variable.data_type == "UInt16"
+    counts = signal.role in COUNTER_ROLES and signal.variable.data_type.lower() == "uint16"
     return 65_536 if counts else None
 
 

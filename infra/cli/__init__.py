@@ -39,7 +39,13 @@ def check(plant: PlantPath, json: Json = False) -> None:
 
 @app.command()
 def browse(
-    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="opc.tcp://host:4840")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="opc.tcp://host:4840, modbus://host:502?unit=1, mqtt://host/prefix or http://agent:5000.",
+        ),
+    ],
     watch: Annotated[
         str, typer.Option(help="How long to watch what the variables do; 0s: only list them.")
     ] = "60s",
