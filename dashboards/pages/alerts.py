@@ -12,6 +12,7 @@ from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
 from dashboards.view import AlertView
+from plant.model import Role
 
 PATH = "/alerts"
 GROUPS = (
@@ -63,6 +64,8 @@ def _card(backend: Backend, alert: AlertView, query: Query) -> Component:
     if alert["equipment"] in backend.plant.equipment:
         href = f"/losses?machine={alert['equipment']}"
         actions.append(dcc.Link("Losses", href=href, className="button small"))
+    if source := _source(backend, alert):
+        actions.append(dcc.Link("Source", href=f"/sources?source={source}", className="button small"))
     if alert["state"] == "unacknowledged":
         actions.insert(
             0,
@@ -95,6 +98,19 @@ def _card(backend: Backend, alert: AlertView, query: Query) -> Component:
         className="alert opened" if opened else "alert",
         **{"data-shape": SHAPES.get(alert["severity"], "info"), "data-state": alert["state"]},
     )
+
+
+def _source(backend: Backend, alert: AlertView) -> str | None:
+    """The source to look at when nothing is known of a machine; the first of a collector process."""
+    if alert["rule"] != "@blind":
+        return None
+    sources, equipment = backend.plant.sources, alert["equipment"]
+    kind, _, name = equipment.rpartition(":")
+    if kind == "@source":
+        return name if name in sources else None
+    if kind == "@collector":
+        return next((s.id for s in sources.values() if s.process == name), None)
+    return next((s.source for s in backend.plant.signals_of(equipment, Role.STATE)), None)
 
 
 def _stand(backend: Backend, alert: AlertView) -> str:

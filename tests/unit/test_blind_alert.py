@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -10,6 +11,7 @@ import pytest
 
 from alerting.engine import Engine
 from alerting.memory import MemoryAlerts
+from dashboards.pages.alerts import layout as inbox
 from infra.alertviews import alert_view
 from infra.blindalert import BLIND, BlindWatch, with_blind
 from infra.collecting import CollectorProcess
@@ -59,6 +61,9 @@ class Told:
         self.bad: set[str] = set()
         self.silent_since: datetime | None = None
         self.heard: dict[str, datetime] = {}
+        self.detail = "connection refused"
+        self.derived: set[str] = set()
+        """Machines whose state the ledger knows all the same."""
         self._watch = BlindWatch(started)
         self._engine = Engine(with_blind(with_storing(plant), {}), store)
 
@@ -82,14 +87,14 @@ class Told:
             told[source] = {
                 "protocol": "opcua",
                 "connected": since is None,
-                "detail": "connection refused; trying again every 4 s" if since else "connected",
+                "detail": f"{self.detail}; trying again every 4 s" if since else "connected",
                 "since": (since or T0).isoformat(),
                 "signals": signals,
             }
         process = CollectorProcess("collect", self.silent_since or now, 1, {}, told)
         views = source_views([process], [], self.plant, now)
-        blind = self.bad | {m for m, s in FED.items() if s in self.away}
-        statuses = self._watch.statuses(self.plant, [process], views, self.heard, blind, now)
+        unknown = self.bad | {m for m, s in FED.items() if s in self.away}
+        statuses = self._watch.statuses(self.plant, [process], views, self.heard, unknown - self.derived, now)
         self._engine.plant = with_blind(with_storing(self.plant), self._watch.why)
         self._engine.tick(statuses, {}, now)
         return sorted(alert_view(alert)["title"] for alert in self.store.active())
@@ -118,6 +123,26 @@ def test_a_collector_that_restarts_again_and_again_does_not_start_the_clock_anew
         site.away = {"press": at}
         found = site.tick(at)
     assert len(found) == 1
+
+
+def test_the_alert_says_the_last_reason_before_it_was_raised_and_keeps_it() -> None:
+    site = Told(MemoryAlerts())
+    site.away, site.detail = {"press": T0}, "connecting"
+    site.tick(T0)
+    site.detail = "no route to host"
+    site.tick(T0 + AFTER - SECOND)
+    site.detail = "no route to host, 12 tries"
+    raised = site.tick(T0 + AFTER)
+    assert raised == ["Source press without data: no route to host; nothing is known of Press"]
+    site.detail = "connection refused"
+    assert site.tick(T0 + 2 * AFTER) == raised
+
+
+def test_a_machine_whose_state_still_holds_is_not_blind() -> None:
+    site = Told(MemoryAlerts())
+    site.bad = site.derived = {"press"}
+    site.tick(T0)
+    assert site.tick(T0 + 2 * AFTER) == []
 
 
 def test_a_process_that_does_not_answer_is_one_alert_and_its_sources_are_none() -> None:
@@ -193,7 +218,7 @@ def test_nothing_is_raised_where_it_is_not_wanted(plant: Plant) -> None:
 
 
 def test_the_plants_own_rules_stay_with_its_own_machines() -> None:
-    ruled = with_blind(with_storing(PLANT), {})
+    ruled = with_blind(PLANT, {})
     assert set(ruled.alert_rules["down"].equipment) == set(MACHINES)
     assert set(ruled.alert_rules[BLIND].equipment).isdisjoint(MACHINES)
 
@@ -230,3 +255,19 @@ def test_a_running_plant_shows_it_and_the_tile_says_no_data(tmp_path: Path) -> N
         runtime.tick(now + 4 * SECOND)
         assert {alert["title"] for alert in runtime.snapshot()["alerts"]} == set()
         runtime.stop()
+
+
+@pytest.mark.parametrize(
+    ("equipment", "link"),
+    [
+        ("@source:press", "press"),
+        ("@collector:collect", "bottling-plc"),
+        ("filler", "bottling-plc"),
+        ("@source:gone", ""),
+    ],
+)
+def test_the_inbox_leads_to_the_source(board_backend: Any, equipment: str, link: str) -> None:
+    known = board_backend._alerts["a1"]
+    board_backend._alerts = {"b": {**known, "id": "b", "rule": BLIND, "equipment": equipment}}
+    page = str(inbox(board_backend, {}, "light"))
+    assert (f"/sources?source={link}'" in page) == bool(link)
