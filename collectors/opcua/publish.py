@@ -49,8 +49,6 @@ NUMBERS = {
 """Types that are numbers, as numpy calls them."""
 BOOLEAN, STRING, DATE_TIME, LOCALIZED = 1, 12, 13, 21
 
-SHORTEST = 5
-"""Bytes of a notification without value, status and times."""
 ENOUGH = 32
 """Notifications that looked alike after which a run of them is looked for."""
 
@@ -180,8 +178,6 @@ def _message(data: bytes, at: int, answered: datetime) -> tuple[int, datetime, p
 def _items(data: bytes) -> pl.DataFrame:
     """A DataChangeNotification's monitored items."""
     (count,) = INT32.unpack_from(data)
-    if count * SHORTEST > len(data):
-        raise DecodeError(f"{count} notifications cannot be in {len(data)} bytes")
     if count <= 0:
         return empty()
     places = _places(data, count)
@@ -220,7 +216,7 @@ class _Places:
 
     begins: NDArray[np.int64]
     masks: NDArray[np.int64]
-    """Which of value, status and times there are."""
+    """Which of value, status and times there are; a single one when all are alike."""
     kinds: NDArray[np.uint8]
     """The value's type and whether it is an array; 0: no value."""
     tails: NDArray[np.int64]
@@ -233,6 +229,8 @@ def _places(data: bytes, count: int) -> _Places:
     begins, changing, texts = _walk(data, count)
     taken = np.frombuffer(data, np.uint8)
     masks = taken[begins + 4].astype(np.int64)
+    if (masks == masks[0]).all():
+        masks = masks[:1]
     kinds = np.where(masks & 1, taken[begins + 5], 0)  # diagnostics stand behind the last one
     tails = begins + 5 + (masks & 1) + SIZES[kinds]
     if changing:
@@ -249,7 +247,7 @@ def _walk(
     One by one, and by runs where many look alike.
     """
     begins, changing, texts = array("q"), list[tuple[int, int]](), list[tuple[int, bytes]]()
-    begin, end = begins.append, len(data)
+    begin = begins.append
     at, row, alike, previous = 4, 0, 0, -1
     while row < count:
         mask = data[at + 4]
@@ -277,9 +275,7 @@ def _walk(
             raise DecodeError(f"a value with an unknown encoding {mask:#x}")
         previous = look
         row += 1
-        if at > end:
-            raise DecodeError("it ends in the middle of a notification")
-    wire.skip_array(data, at, 25)
+    wire.skip_array(data, at, 25)  # also sees when the last one goes beyond the end
     return np.frombuffer(begins, np.int64), changing, texts
 
 
@@ -333,7 +329,7 @@ def _numbers_said(
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The numbers, and where there is one."""
     value, valued = np.zeros(len(bad)), np.zeros(len(bad), np.bool_)
-    for kind in np.unique(places.kinds).tolist():
+    for kind in set(places.kinds.tobytes()):
         if kind in NUMBERS:
             rows = np.flatnonzero((places.kinds == kind) & ~bad)
             raw = _take(data, NUMBERS[kind], places.begins[rows] + 6)
@@ -361,7 +357,8 @@ def _field(data: bytes, kind: str, at: NDArray[np.int64], there: NDArray[np.bool
     if there.all():
         return _take(data, kind, at)
     found: NDArray[Any] = np.zeros(len(at), kind)
-    found[there] = _take(data, kind, at[there])
+    if there.any():
+        found[there] = _take(data, kind, at[there])
     return found
 
 
