@@ -36,7 +36,7 @@ class Certificate:
     subject: str
     issuer: str
     uris: tuple[str, ...]
-    """Application URIs it is for; there should be one."""
+    """Application URIs it is for, as they stand there; there should be one."""
     hosts: tuple[str, ...]
     """Host names and addresses it is for."""
     not_before: datetime
@@ -102,9 +102,7 @@ def read(der: bytes) -> Certificate:
             der=first,
             subject=_text(found.subject),
             issuer=_text(found.issuer),
-            uris=tuple(map(plain, names.get_values_for_type(x509.UniformResourceIdentifier)))
-            if names
-            else (),
+            uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)) if names else (),
             hosts=(
                 *(map(plain, names.get_values_for_type(x509.DNSName)) if names else ()),
                 *(map(str, names.get_values_for_type(x509.IPAddress)) if names else ()),
@@ -148,7 +146,7 @@ def problem(certificate: Certificate, now: datetime, uri: str | None = None) -> 
             "its extended key usage is not that of a server: have the server's certificate made for servers"
         )
     if uri is not None and uri not in certificate.uris:
-        said = ", ".join(certificate.uris) or "no application URI"
+        said = plain(", ".join(certificate.uris)) or "no application URI"
         return (
             f"it is for {said} but the server calls itself {plain(uri)}: have the server's certificate made anew "
             "with its application URI"
@@ -232,6 +230,11 @@ def grouped(fingerprint: str) -> str:
     return " ".join(fingerprint[i : i + 8] for i in range(0, len(fingerprint), 8))
 
 
+def ascii_name(host: str) -> str:
+    """The host name with what may be in a certificate and in a URN."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", host)[:63].strip("-.") or "localhost"
+
+
 def _extension(certificate: x509.Certificate, kind: type[T]) -> T | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
@@ -247,7 +250,7 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return x509.DNSName(host.encode("idna").decode() if not host.isascii() else host)
+        return x509.DNSName(ascii_name(host))
 
 
 def _usage() -> x509.KeyUsage:

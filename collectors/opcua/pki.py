@@ -22,7 +22,16 @@ from pathlib import Path
 import orjson
 
 from collectors.durable import make_directory, sync_directory, write_durably
-from collectors.opcua.certificates import LARGEST, Certificate, Identity, from_pem, make_own, read, to_pem
+from collectors.opcua.certificates import (
+    LARGEST,
+    Certificate,
+    Identity,
+    ascii_name,
+    from_pem,
+    make_own,
+    read,
+    to_pem,
+)
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +123,11 @@ class Pki:
             with self._locked():
                 identities = self.identities()
                 if _lacking(identities, now):
-                    uri = identities[-1].uri if identities else f"urn:lineside:{host}:{secrets.token_hex(4)}"
+                    uri = (
+                        identities[-1].uri
+                        if identities
+                        else f"urn:lineside:{ascii_name(host)}:{secrets.token_hex(4)}"
+                    )
                     made = make_own(uri, host, now)
                     self._write_own(made)
                     identities.append(made)

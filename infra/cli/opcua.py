@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collectors.durable import write_durably
-from collectors.opcua.certificates import Certificate, Identity, grouped, problem, read
+from collectors.opcua.certificates import Certificate, Identity, grouped, plain, problem, read
 from collectors.opcua.pki import SWITCH_BEFORE, Pki, PkiError, Rejected, current
 from infra.folder import DataFolder
 
@@ -242,8 +242,8 @@ def _show(certificate: Certificate, now: datetime, url: str) -> None:
         ("server", url),
         ("name", certificate.subject),
         ("issued by", issuer),
-        ("application", ", ".join(certificate.uris) or "none"),
-        ("hosts", ", ".join(certificate.hosts) or "none"),
+        ("application", _some(certificate.uris)),
+        ("hosts", _some(certificate.hosts)),
         ("valid", f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"),
         ("key", f"RSA, {certificate.key_bits} bits" if certificate.key_bits else "not RSA"),
         ("SHA-256", grouped(certificate.fingerprint)),
@@ -258,6 +258,11 @@ def _show(certificate: Certificate, now: datetime, url: str) -> None:
         print(f"It does not name {host}. That is common; what counts is the fingerprint.")
 
 
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(plain, names[:5])) + more if names else "none"
+
+
 def _show_own(pki: Pki, data: Path) -> None:
     own = current(pki.identities(), datetime.now(UTC))
     if own is not None:
@@ -270,7 +275,7 @@ def _show_own(pki: Pki, data: Path) -> None:
 def _facts(certificate: Certificate, now: datetime) -> dict[str, object]:
     return {
         "subject": certificate.subject,
-        "application": ", ".join(certificate.uris),
+        "application": plain(", ".join(certificate.uris)),
         "not_before": certificate.not_before,
         "not_after": certificate.not_after,
         "ended": certificate.not_after < now,

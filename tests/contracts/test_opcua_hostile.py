@@ -18,6 +18,11 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 ACK = b"ACKF" + struct.pack("<6I", 28, 0, 2**31 - 1, 2**31 - 1, 0, 0)
 
 
+async def message(reader: asyncio.StreamReader) -> None:
+    size = int.from_bytes((await reader.readexactly(8))[4:], "little")
+    await reader.readexactly(size - 8)
+
+
 async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read(-1)
 
@@ -62,6 +67,18 @@ async def endless_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWri
         await asyncio.sleep(0)
 
 
+async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers the opening of a channel with a fault, as servers do that do not trust the client."""
+    await message(reader)
+    writer.write(ACK)
+    await message(reader)
+    policy = b"http://opcfoundation.org/UA/SecurityPolicy#None"
+    fault = b"\x01\x00" + struct.pack("<H", 397) + struct.pack("<qII", 0, 1, 0x80130000) + b"\0\0\0\0\0\0\0\0"
+    body = struct.pack("<II", 1, len(policy)) + policy + struct.pack("<iiII", -1, -1, 1, 1) + fault
+    writer.write(b"OPNF" + struct.pack("<I", 8 + len(body)) + body)
+    await reader.read(1000)
+
+
 async def serve(answer: Answer, body: Callable[[str], Awaitable[None]]) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.CancelledError):
@@ -86,6 +103,14 @@ def test_what_answers_is_not_an_opc_ua_server(answer: Answer) -> None:
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000, "kB"
 
     asyncio.run(serve(answer, body))
+
+
+def test_a_fault_instead_of_a_channel_says_why() -> None:
+    async def body(url: str) -> None:
+        with pytest.raises(ConnectionLostError, match="BadSecurityChecksFailed"):
+            await offers_of(url)
+
+    asyncio.run(serve(refuses, body))
 
 
 def test_an_array_of_nothing_is_short() -> None:

@@ -48,6 +48,13 @@ def test_our_own_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert Pki(tmp_path).own(NOW + timedelta(days=365), "renamed-pc") == own, "reused, whatever we are called"
 
 
+@pytest.mark.parametrize("host", ["Fertigung_Süd-1", "", "x" * 300, "10.0.0.7", "-"])
+def test_every_machine_has_a_name_that_does(tmp_path: Path, host: str) -> None:
+    own = Pki(tmp_path).own(NOW, host)
+    assert own.uri.isascii() and own.uri.startswith("urn:lineside:")
+    assert all(name.isascii() for name in own.certificate.hosts)
+
+
 @pytest.mark.parametrize("first", ["own", "trust", "reject"])
 def test_what_root_makes_belongs_to_the_owner_of_the_data_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
