@@ -4,7 +4,11 @@ import polars as pl
 
 from plant.frames import TIME
 
-ISO = r"^\s*(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:[.,](\d{1,9}))?\s*(Z|[+-]\d{2}:?\d{2})?\s*$"
+ISO = (
+    r"^\s*([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,9}))?"
+    r"\s*(Z|[+-][0-9]{2}:?[0-9]{2})?\s*$"
+)
+"""[0-9], since \\d is any digit there is in Unicode."""
 
 FIRST, LAST = 100_000_000, 100_000_000_000
 """Seconds since 1970 that are taken for a time (1973 to 5138); the same digits times 10^3, 10^6, 10^9 are

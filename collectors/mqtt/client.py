@@ -11,6 +11,7 @@ import polars as pl
 from collectors.connection import keep_connected, up, utc_now
 from collectors.held import Held
 from collectors.mqtt.broker import Session
+from collectors.mqtt.late import KEY, split_late
 from collectors.mqtt.link import Link
 from collectors.mqtt.payload import Decoder, Mapped
 from collectors.mqtt.pump import pump
@@ -63,7 +64,7 @@ class MqttCollector:
             refused = await link.subscribe(self._filters, self._options["qos"])
             self._connected_at = utc_now()
             up(self.status, _said(link.place, refused))
-            self._note()
+            self._note(refused)
             every = min(LOOK_EVERY, max(0.05, self._options["heartbeat"] / 2 or LOOK_EVERY))
             await pump(link, self._decode, emit, every, resume.stored)
         finally:
@@ -92,10 +93,11 @@ class MqttCollector:
                 if key not in self.status.bad:
                     log.warning("source %s: %s: %s", self._source.id, key, why)
                 self.status.bad[key] = why
-        out = []
-        for batch, initial in ((decoded.retained, True), (decoded.live, self._waited(decoded.live))):
-            with_status = pl.concat_str("equipment", "signal", separator=".").is_in(list(self._with_status))
-            for held, mine in ((self._watched, with_status), (self._others, ~with_status)):
+        live, late = split_late(decoded.live, newest)
+        with_status, out = KEY.is_in(list(self._with_status)), [late]
+        for held, mine in ((self._watched, with_status), (self._others, ~with_status)):
+            held.fill(late.filter(mine))
+            for batch, initial in ((decoded.retained, True), (live, self._waited(live))):
                 its = batch.filter(mine)
                 if not its.is_empty():
                     out.append(held.update(its, now, initial))
@@ -108,12 +110,14 @@ class MqttCollector:
 
     def _beat(self, now: datetime) -> pl.DataFrame:
         again = self._watched.beat(now, now)
-        alive = pl.concat_str("equipment", "signal", separator=".").is_in(list(self._decoder.alive))
-        return again.filter(alive)
+        return again.filter(KEY.is_in(list(self._decoder.alive)))
 
-    def _note(self) -> None:
+    def _note(self, refused: Mapping[str, str]) -> None:
         for key in self._decoder.silent:
             self.status.notes[key] = NOTHING
+        for topic, why in refused.items():
+            for key in self._decoder.keys_of(topic):
+                self.status.bad[key] = f"the broker refuses the subscription to {topic}: {why}"
 
 
 def _said(place: str, refused: Mapping[str, str]) -> str:

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -29,10 +29,12 @@ ROWS = {
     "quality": pl.UInt8,
     "retained": pl.Boolean,
 }
+YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(5138, 1, 1, tzinfo=UTC))
+"""Times outside of these are none."""
 SHOWN = 60
 """Characters of a payload shown in a message."""
 
-_number = re.compile(NUMBER).match
+_number = re.compile(NUMBER, re.ASCII).match
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,10 @@ class Decoder:
         """All topics there are messages wanted of."""
         return list(dict.fromkeys([*self._by_topic, *self._by_status]))
 
+    def keys_of(self, topic: str) -> list[str]:
+        """Signals whose values come on that topic."""
+        return [self._mapped[index].key for index in self._by_topic.get(topic, ())]
+
     @property
     def silent(self) -> list[str]:
         """Signals that never had a value."""
@@ -158,8 +164,8 @@ class Decoder:
                     continue
                 when, quality = _meta(one, document)
                 number, text = _read(value, self._texts[index])
-            except _BadError as error:
-                self.bad += 1
+            except (_BadError, ArithmeticError, RecursionError) as error:
+                self.bad += 1  # never fatal: the broker would send the same again and again
                 said[index] = f"{error}; {self.bad} unusable payloads so far"
                 continue
             if retained and when is None:
@@ -222,6 +228,7 @@ class Decoder:
             timed = frame.with_columns(now.alias("time"))
         else:
             own = pl.coalesce(iso_time(pl.col("when")), epoch_time(pl.col("when"))).cast(TIME)
+            own = pl.when(own.is_between(*YEARS)).then(own)
             timed = frame.with_columns(
                 pl.when(pl.col("when").is_null()).then(now).otherwise(own).alias("time")
             )

@@ -1,11 +1,15 @@
 """Taking up our session with the broker again, and saying what it did not keep."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from collectors.mqtt.broker import Session
 from collectors.mqtt.link import Link
 from collectors.ports import Emit
+
+log = logging.getLogger(__name__)
 
 KEEP_EVERY = timedelta(seconds=10)
 """How often it is written down how far we are: a gap after a kill begins at most this much too early."""
@@ -34,6 +38,10 @@ class Resume:
 
     async def stored(self, time: datetime) -> None:
         """Everything that had come by then is on disk."""
-        if self._kept is None or time - self._kept >= KEEP_EVERY:
-            self._session.keep(heard=time)
-            self._kept = time
+        if self._kept is not None and time - self._kept < KEEP_EVERY:
+            return
+        self._kept = time
+        try:
+            await asyncio.to_thread(self._session.keep, heard=time)
+        except OSError as error:  # a gap may be said to begin too early, nothing else
+            log.error("cannot write down how far we are: %s", error)

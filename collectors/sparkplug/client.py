@@ -12,6 +12,7 @@ import polars as pl
 from collectors.connection import keep_connected, up, utc_now
 from collectors.held import Held
 from collectors.mqtt.broker import Session
+from collectors.mqtt.late import KEY, split_late
 from collectors.mqtt.link import Link, Will
 from collectors.mqtt.pump import pump
 from collectors.mqtt.resume import Resume
@@ -107,17 +108,18 @@ class SparkplugCollector:
             log.info("source %s: asks %s/%s for its births: %s", self._source.id, group, node, why)
             self._link.publish(f"{NAMESPACE}/{group}/NCMD/{node}", encode_rebirth(_milliseconds(now)))
         self._note(heard)
+        newest = {key: time for key, (time, *_) in self._held.newest().items()}
+        live, late = split_late(self._samples(heard.live, now), newest)
+        late = pl.concat([late, self._samples(heard.historical, now)])
+        self._held.fill(late)
         out = [
+            late,
             self._held.update(self._samples(heard.born, now), now, initial=True),
-            self._held.update(pl.concat([self._samples(heard.live, now), self._gone(heard.gone, now)]), now),
+            self._held.update(pl.concat([live, self._gone(heard.gone, now)]), now),
         ]
-        if heard.historical:
-            late = self._samples(heard.historical, now)
-            self._held.fill(late)
-            out.append(late)
         again = self._held.beat(now, now)
         alive = [self._keys[index] for index in self._host.alive]
-        out.append(again.filter(pl.concat_str("equipment", "signal", separator=".").is_in(alive)))
+        out.append(again.filter(KEY.is_in(alive)))
         return pl.concat(out)
 
     def _message(self, message: Message, now: datetime, heard: Heard) -> None:

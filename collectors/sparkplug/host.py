@@ -19,6 +19,7 @@ from collectors.sparkplug.protobuf import (
     decode,
     signed,
 )
+from collectors.times import LAST
 from plant.frames import BAD, GOOD, UNCERTAIN
 from plant.model import Signal
 
@@ -30,8 +31,8 @@ SAME_CLOCK = timedelta(seconds=5)
 LATE = 16
 """Messages a sequence number may be behind to be a late one or a repetition, rather than one after a hole."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
+LATEST = LAST * 1000
+"""Milliseconds since 1970 from which on a timestamp is none."""
 STALE = 500
 """Sparkplug's quality of a value whose source cannot be reached."""
 FIRST_ASK, LAST_ASK = timedelta(seconds=10), timedelta(minutes=5)
@@ -345,7 +346,7 @@ def _birth_sequence(payload: Payload) -> int | None:
 
 
 def _time(milliseconds: int | None) -> datetime | None:
-    if not milliseconds or milliseconds > LATEST:
+    if not milliseconds or milliseconds >= LATEST:
         return None
     return EPOCH + milliseconds * MILLISECOND
 

@@ -218,17 +218,23 @@ def test_a_payload_that_cannot_be_read_holds_up_nothing(tmp_path: Path) -> None:
 def test_a_device_that_goes_takes_its_values_along(tmp_path: Path) -> None:
     ours = signal("state", "plant/a#v", status_topic="plant/a/status")
     other = signal("other", "plant/b#v")
+    unsaid = signal("unsaid", "plant/b#v", status_topic="plant/b/status")
 
     async def main() -> None:
         async with running() as (broker, _):
             device = Publisher(broker.port, "plant/a/status")
             await asyncio.to_thread(device.start)
-            async with collecting(broker, tmp_path, ours, other, heartbeat="100ms") as (collector, taken):
+            async with collecting(broker, tmp_path, ours, other, unsaid, heartbeat="100ms") as (
+                collector,
+                taken,
+            ):
                 await until(lambda: collector.status.connected)
                 await put(device, "plant/a", '{"v": 6}')
                 await put(device, "plant/b", '{"v": 7}')
                 await until(lambda: taken.of("state").count((6.0, GOOD)) >= 3)
-                assert taken.of("other") == [(7.0, GOOD)]  # nobody says that it still stands
+                assert (
+                    taken.of("other") == taken.of("unsaid") == [(7.0, GOOD)]
+                )  # nobody says that it still stands
                 device.cut()
                 await until(lambda: (None, BAD) in taken.of("state"))
                 assert "plant/a/status" in collector.status.bad["m.state"]
@@ -266,6 +272,25 @@ def test_retained_values_prove_only_what_they_say(tmp_path: Path) -> None:
                 assert times == [START + timedelta(milliseconds=3)]
                 assert taken.of("plain") == [(4.0, UNCERTAIN)]
                 assert taken.of("gone")[-1] == (None, BAD)
+
+    asyncio.run(main())
+
+
+def test_what_comes_late_changes_nothing_that_was_said_since(tmp_path: Path) -> None:
+    state = signal("state", "plant/a#v", time="ts", status_topic="plant/a/status")
+
+    async def main() -> None:
+        async with running() as (broker, publisher):
+            await put(publisher, "plant/a/status", "online", retain=True)
+            async with collecting(broker, tmp_path, state, heartbeat="100ms") as (collector, taken):
+                await until(lambda: collector.status.connected)
+                for value, age in ((6, 0), (3, 3600)):
+                    at = datetime.now(UTC) - timedelta(seconds=age)
+                    await put(publisher, "plant/a", json.dumps({"ts": at.isoformat(), "v": value}))
+                    await until(lambda value=value: (float(value), GOOD) in taken.of("state"))
+                    seen = len(taken.of("state"))
+                    await until(lambda seen=seen: len(taken.of("state")) >= seen + 3)
+                assert taken.of("state").count((3.0, GOOD)) == 1 and taken.of("state")[-1] == (6.0, GOOD)
 
     asyncio.run(main())
 

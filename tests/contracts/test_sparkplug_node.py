@@ -174,6 +174,9 @@ def test_historical_values_arrive_late_with_their_own_time(tmp_path: Path) -> No
             await asyncio.to_thread(node.put, old, {"state": 3}, historical=True)
             await until(lambda: (3.0, GOOD) in taken.of("state"))
             assert taken.times("state")[taken.of("state").index((3.0, GOOD))] == old
+            assert (
+                taken.of("state").count((3.0, GOOD)) == 1
+            )  # and nothing that was said since is changed by it
             seen = len(taken.of("state"))
             await until(lambda: len(taken.of("state")) >= seen + 3)
             assert {value for value, _ in taken.of("state")[seen:]} == {6.0}

@@ -14,6 +14,7 @@ from collectors.mqtt import check
 from collectors.mqtt.address import Address, look_up, parse, pointer, wrong_filter
 from collectors.mqtt.payload import Decoder, Mapped
 from collectors.mqtt.stream import MalformedError, Message, Stream
+from collectors.times import ISO
 from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN
 from plant.model import Role, Signal, Source
 
@@ -207,6 +208,17 @@ def test_any_payload_is_taken_without_a_crash(payloads: list[bytes], retained: b
     for frame in (decoded.live, decoded.retained):
         assert dict(frame.schema) == dict(SAMPLES)
         assert frame["value"].is_finite().all()
+
+
+@given(
+    st.one_of(
+        st.text(max_size=30), st.integers(), st.floats(allow_nan=False), st.from_regex(ISO, fullmatch=True)
+    ),
+    st.one_of(st.integers(), st.floats(), st.text(max_size=5), st.just(10**400)),
+)
+def test_any_time_and_value_is_taken_without_a_crash(when: object, value: object) -> None:
+    time, _, quality = one(json.dumps({"v": value, "t": when, "not": float("nan")}).encode(), time=("t",))
+    assert time.year < 5138 and quality in (GOOD, BAD)
 
 
 class Pipe:
