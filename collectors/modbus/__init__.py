@@ -98,4 +98,4 @@ def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "Modbus
         raise ValueError("\n".join(problems))
     options, _ = read_options(source, READERS, DEFAULTS)
     collect = [read_collect(signal, "modbus", COLLECT, NO_COLLECT)[0] for signal in signals]
-    return ModbusCollector(signals, options, collect)
+    return ModbusCollector(signals, options, collect, folder / "sources" / source.id)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from collectors.modbus.decode import Plan
 from collectors.modbus.frame import Columns
 from collectors.modbus.link import Link
 from collectors.modbus.outgoing import Outgoing
+from collectors.modbus.polled import Polled
 from collectors.modbus.reading import Reading, Round
 from collectors.ports import Emit, SourceStatus
 from collectors.samples import TEXT_ROLES, no_value
@@ -33,6 +35,9 @@ FIRST_CLOCK_MS = 100_000_000_000
 MOMENT = timedelta(microseconds=1)
 AWAY = "nothing was polled while the device was away; Modbus keeps nothing"
 SPOOL = "nothing was polled while the spool took nothing"
+STOPPED = "nothing was polled while the collector was stopped"
+SETTLE = 1.0
+"""Seconds to wait at the end for what is on its way to disk."""
 
 
 @dataclass(slots=True)
@@ -51,7 +56,7 @@ class ModbusCollector:
     """Collects one device, or the units behind one gateway. Every poll gives a sample per signal; what was not polled
     is not known, and recorded as a gap.
 
-    `options` and `collect` (one per signal) as `collectors.modbus` reads them.
+    `options` and `collect` (one per signal) as `collectors.modbus` reads them; `folder` is the source's own.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class ModbusCollector:
         signals: tuple[Signal, ...],
         options: Mapping[str, Any],
         collect: Sequence[Mapping[str, Any]],
+        folder: Path,
         retry_addresses: float = RETRY_ADDRESSES,
     ) -> None:
         self.status = SourceStatus()
@@ -71,10 +77,21 @@ class ModbusCollector:
         self._same_clock = True
         self._groups = _by_period(options["poll"], collect)
         self._outgoing = Outgoing()
+        self._polled = Polled(folder)
 
     async def run(self, emit: Emit) -> None:
         """Collect until cancelled."""
-        await keep_connected(self.status, lambda: self._session(emit), self._lost, emit)
+        if not self._polled.until:
+            self._polled.load()
+            for group in self._groups:
+                group.time = self._polled.until.get(group.every)
+                self._missing |= dict.fromkeys(group.indices, (group.time, STOPPED if group.time else ""))
+        try:
+            await keep_connected(self.status, lambda: self._session(emit), self._lost, emit)
+        finally:
+            await self._outgoing.settle(SETTLE)
+            if self._polled.until:
+                await asyncio.to_thread(self._polled.save)
 
     async def _session(self, emit: Emit) -> None:
         options = self._options
@@ -166,11 +183,15 @@ class ModbusCollector:
     ) -> None:
         """Samples of one moment go to disk, and what ended with them is recorded."""
         if self._missing:
-            self._back([index for index in self._missing if index in indices], time, emit)
+            self._back(group, [index for index in self._missing if index in indices], time, emit)
         group.time = time
         self._newest = max(time, self._newest or time)
         self._same_clock = abs(time - utc_now()) <= SAME_CLOCK
-        self._outgoing.start(emit(samples), samples.height)
+        self._outgoing.start(self._store(group.every, time, samples, emit), samples.height)
+
+    async def _store(self, every: float, time: datetime, samples: pl.DataFrame, emit: Emit) -> None:
+        await emit(samples)
+        await self._polled.stored(every, time)
 
     def _say_failed(self, group: _Group, got: Round, now: datetime, emit: Emit) -> None:
         """Signals without a value are said so once, and are in `status.bad` until they have one again."""
@@ -191,13 +212,14 @@ class ModbusCollector:
             bad = self._no_value([self._signals[index] for index in said], now)
             self._outgoing.start(emit(bad), bad.height)
 
-    def _back(self, indices: Iterable[int], time: datetime, emit: Emit) -> None:
+    def _back(self, group: _Group, indices: Iterable[int], time: datetime, emit: Emit) -> None:
         """Signals have a value again: what they said since the last one is lost, unless it was a poll or two."""
         lost: dict[tuple[datetime, str], list[str]] = defaultdict(list)
         for index in indices:
             last, why = self._missing.pop(index, (None, ""))
             self.status.bad.pop(self._keys[index], None)
-            if why and last is not None and last + MOMENT < time:
+            quick = timedelta(seconds=2 * group.every) if why == STOPPED else MOMENT
+            if why and last is not None and last + quick < time:
                 lost[last, why].append(self._keys[index])
         for (last, why), keys in lost.items():
             self._outgoing.start(emit.gap(last + MOMENT, time - MOMENT, why, keys), 0)

@@ -30,6 +30,11 @@ class Outgoing:
             self._clear()
         return waited
 
+    async def settle(self, timeout: float) -> None:
+        """Wait until all is on disk, or for `timeout` seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
     def _clear(self) -> None:
         for task in [task for task in self._tasks if task.done()]:
             del self._tasks[task]

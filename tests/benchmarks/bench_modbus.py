@@ -11,6 +11,7 @@ import random
 import statistics
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -171,7 +172,8 @@ async def stalling(poll: float) -> None:
         for k in range(3)
     )
     options = device.options(poll=f"{poll * 1000:.0f}ms", max_gap=0)
-    collector = create(Source(id="s", protocol="modbus", options=options), signals, Path())
+    folder = tempfile.TemporaryDirectory()
+    collector = create(Source(id="s", protocol="modbus", options=options), signals, Path(folder.name))
     calls: list[float] = []
     read = Link.read
 
@@ -208,6 +210,7 @@ async def stalling(poll: float) -> None:
     await asyncio.gather(task, return_exceptions=True)
     Link.read = read  # type: ignore[method-assign]
     await device.stop()
+    folder.cleanup()
     longest = max(calls)
     print(
         f"  poll {poll:g} s: the longest call took {longest:.3f} s ({longest / poll:.2f} periods); "
