@@ -166,6 +166,13 @@ class Held:
         self._held, self._beat = Latest(), None
         return no_value(self._signals, time).with_columns(pl.lit(now).cast(TIME).alias("received"))
 
+    def unknown(self, time: datetime, signals: Collection[str], received: datetime) -> pl.DataFrame:
+        """One BAD sample without a value for each of these signals at `time`: from then on we were not there, and could
+        not say so then. As after `lost`, `recovered` overwrites it with what stood at that time, if that is learned."""
+        self._losses.append((time, NOTHING))
+        mine = [s for s in self._signals if f"{s.equipment}.{s.id}" in signals]
+        return no_value(mine, time).with_columns(pl.lit(received).cast(TIME).alias("received"))
+
 
 class Latest:
     """The newest sample of each signal, worked out when somebody asks: at high rates that is once in many batches."""

@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -19,6 +19,7 @@ from collectors.opcua.notifications import Handles, handles, to_frame, utc
 from collectors.opcua.publish import NOTIFICATIONS
 from collectors.opcua.state import Hole
 from collectors.opcua.wanted import chunks
+from plant.frames import SAMPLES, empty
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ IN_VAIN = 20
 """Answers without anything newer after which a history has no end; servers may give empty ones in between."""
 READABLE = 0x04
 """The bit of a node's access level that says it has history (OPC 10000-3, 8.57)."""
-EVER = datetime(1970, 1, 1, tzinfo=UTC)
+LOOK_BACK, LOOK_BACK_FARTHEST = timedelta(seconds=10), timedelta(days=12)
+"""How far before a hole's begin the value is looked for that stood then, at first and at last."""
 NO_BOUND = ("BadBoundNotFound", "BadNoData", "BadNoDataAvailable")
 
 
@@ -71,6 +73,8 @@ class Backfill:
                 if hole in holes:  # it may have become longer meanwhile
                     holes.remove(hole)
                     await self._context.save()
+                if not holes:
+                    self._context.held.unrecovered()
             await asyncio.sleep(EVERY)
 
     async def _work_off(self, hole: Hole) -> None:
@@ -163,40 +167,26 @@ class Backfill:
                 elif points[key] == point or found[key].in_vain >= IN_VAIN:
                     found[key].problem = "the server does not come to the end of its history"
                     del points[key]
-            batch = pl.concat(frames) if frames else None
-            if batch is not None and not batch.is_empty():
-                self._context.held.fill(batch)
-                await self._context.put(batch)
+            await self._keep(frames)
+
+    async def _keep(self, frames: Sequence[pl.DataFrame]) -> None:
+        batch = pl.concat([empty(SAMPLES), *frames])
+        if not batch.is_empty():
+            self._context.held.fill(batch)
+            await self._context.put(batch)
 
     async def _look_back(self, nodes: dict[str, Any], first: datetime, found: dict[str, Found]) -> None:
-        """The last value before the hole, of servers that give no bounds: read backwards from there."""
-        if not nodes:
-            return
-        details = ua.ReadRawModifiedDetails(
-            IsReadModified=False,
-            StartTime=first,
-            EndTime=EVER,
-            NumValuesPerNode=1,
-            ReturnBounds=False,
-        )
-        parameters = ua.HistoryReadParameters(
-            HistoryReadDetails=details,
-            TimestampsToReturn=ua.TimestampsToReturn.Both,
-            ReleaseContinuationPoints=False,
-            NodesToRead=[ua.HistoryReadValueId(NodeId=node) for node in nodes.values()],
-        )
-        session = self._context.link.session
-        points = []
-        for key, result in zip(nodes, await session.history_read(parameters), strict=True):
-            values = getattr(result.HistoryData, "DataValues", None) or ()
-            self._frame(key, values[:1], found[key])
-            if result.ContinuationPoint:
-                points.append(
-                    ua.HistoryReadValueId(NodeId=nodes[key], ContinuationPoint=result.ContinuationPoint)
-                )
-        if points:
-            parameters.NodesToRead, parameters.ReleaseContinuationPoints = points, True
-            await session.history_read(parameters)
+        """What stood when the hole began, of servers that give no bounds. They are asked for ever longer times before
+        it: what they make of reading backwards differs too much."""
+        far = LOOK_BACK
+        while nodes and far <= LOOK_BACK_FARTHEST:
+            before = {key: Found() for key in nodes}
+            await self._read(nodes, first - far, first, before)
+            for key, its in before.items():
+                if its.problem or its.first is not None:
+                    del nodes[key]
+                    found[key].first = min((t for t in (its.first, found[key].first) if t), default=None)
+            far *= 10
 
     def _frame(self, key: str, values: Sequence[Any], found: Found) -> pl.DataFrame:
         rows = [

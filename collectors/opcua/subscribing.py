@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from asyncua import ua
@@ -97,12 +97,22 @@ class Subscribing:
                 context.give_up(subscription, gone[number])
         if gone:
             await context.save()
+            await self._say_unknown()
         for subscription in state.subscriptions.values():
             for item in subscription.items.values():
                 if (signal := context.signals.get(item.wanted.key)) is not None:
                     context.by_handle[item.handle] = signal
             if subscription.asked_lifetime != context.options["lifetime"]:
                 await services.modify_lifetime(link.session, subscription, context.options["lifetime"])
+
+    async def _say_unknown(self) -> None:
+        """A process that was not there when a hole began could not say that from then on nothing is known."""
+        held = self._context.held
+        known = held.newest().keys()
+        for hole in self._context.state.holes:
+            if hole.last is None and (unsaid := set(hole.signals) - known):
+                first = hole.first + timedelta(microseconds=1)
+                await self._context.put(held.unknown(first, unsaid, utc_now()))
 
     def _restarted(self, before: datetime | None) -> bool:
         return before is not None and self.started is not None and self.started != before

@@ -23,6 +23,7 @@ from collectors.gaps import gaps
 from collectors.opcua import create
 from collectors.opcua.items import monitored, transfer
 from collectors.opcua.state import Store
+from plant.frames import BAD
 from plant.model import Role, Signal, Source
 
 pytestmark = [pytest.mark.server, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -46,7 +47,7 @@ def _end_servers() -> Iterator[None]:
 
 def newest(emit: Received) -> float:
     """The smallest of the signals' largest values."""
-    last = emit.stored().group_by("signal").agg(pl.col("value").max())
+    last = emit.stored().drop_nulls("value").group_by("signal").agg(pl.col("value").max())
     return min(last["value"], default=0.0) if last.height == SIGNALS else 0.0
 
 
@@ -215,7 +216,7 @@ def test_an_outage_longer_than_the_lifetime_is_filled_from_history_or_recorded(
             await more(emit)
             before = newest(emit)
             await proxy.cut()
-            await asyncio.sleep(8)
+            await asyncio.sleep(6.3)
             await proxy.start()
             await until(lambda: collector.status.connected)
             await more(emit)
@@ -230,7 +231,7 @@ def test_an_outage_longer_than_the_lifetime_is_filled_from_history_or_recorded(
                 ((first, last, *_),) = {gap[:2] for gap in emit.gaps} or {()}
                 lost = emit.stored().filter(pl.col("value").is_in([before, before + 1]))["time"]
                 assert first - timedelta(seconds=1) < lost.min() < last  # type: ignore[operator]
-                assert last - first > timedelta(seconds=6)
+                assert last - first > timedelta(seconds=5)
 
     serve(kind, body, history=history)
 
@@ -266,7 +267,7 @@ def test_a_collector_killed_and_started_again_loses_nothing(kind: str, tmp_path:
         addresses = "|".join(s.address for s in signals(server))
         process: subprocess.Popen[bytes] | None = None
         try:
-            for _ in range(3):
+            for _ in range(2):
                 given = [f"opc.tcp://127.0.0.1:{server.port}/", addresses, str(tmp_path)]
                 process = subprocess.Popen([sys.executable, "-c", COLLECTOR, *given], cwd=ROOT)
                 await asyncio.sleep(3.5)
@@ -277,11 +278,33 @@ def test_a_collector_killed_and_started_again_loses_nothing(kind: str, tmp_path:
             if process is not None:
                 process.kill()
         emit.frames = [pl.read_ipc(file) for file in sorted(tmp_path.glob("spool/collect/*.arrow"))]
-        assert newest(emit) - emit.stored()["value"].min() > 5 * RATE  # type: ignore[operator]
+        assert newest(emit) - emit.stored()["value"].min() > 4 * RATE  # type: ignore[operator]
         assert emit.missing() == {} and emit.holes() == 0
         assert gaps(tmp_path / "spool") == []
 
     serve(kind, body)
+
+
+@pytest.mark.parametrize(("kind", "history"), [("node-opcua", 10_000), ("open62541", 0)])
+def test_a_collector_that_was_away_longer_than_the_lifetime_says_so_or_fills_it(
+    kind: str, history: int, tmp_path: Path
+) -> None:
+    async def body(server: ServerProcess, proxy: Proxy, emit: Received) -> None:
+        for _ in range(2):
+            async with collecting(proxy.port, signals(server), tmp_path, emit, lifetime="5s"):
+                await more(emit)
+                if emit.frames[0]["received"][0] < datetime.now(UTC) - timedelta(seconds=6):
+                    await until(lambda: emit.missing() == {} or len(emit.gaps) > 0)
+                    await until(lambda: emit.holes() == (0 if history else SIGNALS))
+            await asyncio.sleep(6.5)
+        if history:
+            assert emit.missing() == {} and emit.gaps == []
+        else:
+            assert {key for *_, keys in emit.gaps for key in keys} == names()
+            bad = emit.stored().filter(pl.col("quality") == BAD)["time"]
+            assert {first for first, *_ in emit.gaps} == {t - timedelta(microseconds=1) for t in bad}
+
+    serve(kind, body, history=history)
 
 
 def test_a_collector_that_was_stopped_is_taken_over_by_the_next_also_with_other_signals(
