@@ -132,3 +132,16 @@ def test_what_a_device_refuses_is_found_out_and_then_needs_no_more_requests(
         assert not got.learned and set(got.plan.indices if got.plan else ()) == good
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("kind", "longest", "lengths"),
+    [
+        ("holding:{}:uint16", 125, [125, 5]),
+        ("input:{}:uint16", 60, [60, 60, 10]),
+        ("coil:{}:bool", 4, [64, 64, 2]),
+    ],
+)
+def test_a_full_request_is_just_full(kind: str, longest: int, lengths: list[int]) -> None:
+    wanted = [Wanted(1, parse(kind.format(at))) for at in range(130)]
+    assert [block.length for block in blocks(wanted, 0, longest)] == lengths
