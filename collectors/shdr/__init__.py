@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectors.options import read_collect, read_options
-from collectors.shdr.decode import Problem, decode, samples
+from collectors.shdr.decode import decode, samples
+from collectors.shdr.lines import Problem
 from plant.model import Signal, Source
 from plant.parsing.options import seconds, text, whole
 
@@ -43,4 +44,4 @@ def create(source: Source, signals: tuple[Signal, ...], folder: Path) -> "ShdrCo
     if problems := check(source, signals):
         raise ValueError("\n".join(problems))
     options, _ = read_options(source, READERS, DEFAULTS)
-    return ShdrCollector(source, signals, options)
+    return ShdrCollector(source, signals, options, folder)

@@ -3,13 +3,15 @@
 Source: MTConnect adapter agent protocol (github.com/mtconnect/cppagent, README, "Adapter Agent Protocol").
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
 
 from collectors.samples import from_text, signal_table, text_quality
+from collectors.shdr.items import Items
+from collectors.shdr.lines import Lines, Problem
 from collectors.times import iso_time
 from plant.frames import TIME
 from plant.model import Signal
@@ -19,34 +21,41 @@ RECORDS = {"time": TIME, "item": pl.String, "value": pl.String, "detail": pl.Str
 means UNAVAILABLE; detail is what else a condition or a message says (native code, severity, qualifier,
 text)."""
 
+DEVICE = r"^\*\s*[dD]evice:([^\r\n]*)"
+BAR = "\x1f"
+"""Stands for a bar that separates nothing while a line is taken apart."""
 LEVELS = ("UNAVAILABLE", "NORMAL", "WARNING", "FAULT")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Lines of one kind that were left out: how many, and the first of them (line counts from 1)."""
-
-    reason: str
-    count: int
-    line: int
-    text: str
-
-
-def decode(text: bytes | list[str]) -> tuple[pl.DataFrame, list[Problem]]:
+def decode(text: bytes | list[str], device: str = "") -> tuple[pl.DataFrame, list[Problem]]:
     """Lines to records (`RECORDS`), in the order they came, and what could not be read.
 
     A line is `time|item|value`, several `item|value` pairs, a condition
-    (`item|level|code|severity|qualifier|text`) or a message (`item|code|text`). `* ...` (protocol), `@...`
-    (assets) and blank lines are passed over.
+    (`item|level|code|severity|qualifier|text`), a message (`item|code|text`) or a time series
+    (`item|count|rate|values`), of which the last value is taken. `* ...` (protocol), `@...` (assets) and blank lines
+    are passed over; after `* device: NAME` items without a device are of that one (`device`: the one before the first
+    line). `\\|` in quotes is a bar in a value. Lines given as a list are whole (`lines.Lines`).
     A time without a zone is UTC; digits beyond microseconds are cut. Never raises on any input.
     """
-    raw = text.decode("utf-8", "replace").split("\n") if isinstance(text, bytes) else text
+    early: list[Problem] = []
+    if isinstance(text, bytes):
+        whole = Lines()
+        text = [*whole.feed(text), *whole.end()]
+        early = whole.problems()
+    named = pl.col("text").str.extract(DEVICE, 1).str.strip_chars()
     lines = (
-        pl.DataFrame({"text": raw}, schema={"text": pl.String})
+        pl.DataFrame({"text": text}, schema={"text": pl.String})
         .with_row_index("line", offset=1)
         .with_columns(pl.col("text").fill_null("").str.strip_chars("\r\n\0"))
+        .with_columns(named.forward_fill().fill_null(device).alias("device"))
         .filter(pl.col("text").str.contains(r"\S") & ~pl.col("text").str.starts_with("*"))
-        .with_columns(pl.col("text").str.split("|").alias("f"))
+        .with_columns(
+            pl.col("text")
+            .str.replace_all(r"\|", BAR, literal=True)
+            .str.split("|")
+            .list.eval(_unquoted(pl.element()))
+            .alias("f")
+        )
         .filter(~_field(1).str.starts_with("@").fill_null(False))
         .with_columns(pl.col("f").list.len().alias("n"), _time().alias("time"))
         .with_columns(_reason().alias("reason"))
@@ -56,36 +65,48 @@ def decode(text: bytes | list[str]) -> tuple[pl.DataFrame, list[Problem]]:
         [
             _conditions(good.filter(_is_condition())),
             _messages(good.filter(pl.col("n") == 4)),
-            _pairs(good.filter(~_is_condition() & (pl.col("n") != 4))),
+            _series(good.filter(_is_series())),
+            _pairs(good.filter(~_is_condition() & ~_is_series() & (pl.col("n") != 4))),
         ]
     ).sort("line", maintain_order=True)
-    value = pl.col("value").str.strip_chars()
+    value, item = pl.col("value").str.strip_chars(), pl.col("item").str.strip_chars()
+    bare = (pl.col("device") != "") & ~item.str.contains(":", literal=True)
     records = records.select(
         "time",
-        pl.col("item").str.strip_chars(),
+        pl.when(bare).then(pl.concat_str("device", item, separator=":")).otherwise(item).alias("item"),
         pl.when(value.str.to_uppercase() != "UNAVAILABLE").then(value).alias("value"),
         "detail",
     )
-    return records, _problems(lines)
+    return records, early + _problems(lines)
 
 
-def samples(decoded: pl.DataFrame, signals: Iterable[Signal], received: datetime) -> pl.DataFrame:
+def named_device(lines: list[str], device: str) -> str:
+    """The device that items without one belong to after these lines; `device`: before them."""
+    for line in reversed(lines):
+        if line.startswith("*") and (found := re.match(DEVICE, line)) is not None:
+            return found[1].strip()
+    return device
+
+
+def samples(
+    decoded: pl.DataFrame, signals: Sequence[Signal], received: datetime, items: Items | None = None
+) -> pl.DataFrame:
     """Records as `plant.frames.SAMPLES`; items without a signal are left out.
 
-    An item matches a signal whose address it is, with or without its `device:` prefix. Numbers are scaled;
-    orders and alarms stay text, and an alarm's text carries the condition's details.
+    An item matches a signal whose address it is, with or without its `device:` prefix (`items`: what was known of the
+    adapter's before). Numbers are scaled; orders and alarms stay text, and an alarm's text carries the condition's
+    details.
     """
-    table = signal_table(signals)
+    items = items or Items(signals)
+    table = signal_table(signals).with_columns(pl.col("address").str.strip_chars())
+    named = decoded["item"].unique(maintain_order=True).to_list()
+    addresses = {"item": named, "address": [items.address(item) for item in named]}
+    known = pl.DataFrame(addresses, schema={"item": pl.String, "address": pl.String}).drop_nulls()
     joined = (
         decoded.with_row_index("row")
-        .with_columns(
-            pl.when(pl.col("item").is_in(table["address"].to_list()))
-            .then(pl.col("item"))
-            .otherwise(pl.col("item").str.replace(r"^[^:]*:", ""))
-            .alias("address")
-        )
+        .join(known, on="item", how="inner")
         .join(table, on="address", how="inner")
-        .sort("row")
+        .sort("row", maintain_order=True)
     )
     columns = joined.rename({"value": "raw"}).with_columns(
         pl.col("time").fill_null(pl.lit(received).cast(TIME)),
@@ -115,10 +136,29 @@ def _is_condition() -> pl.Expr:
     )
 
 
+def _is_series() -> pl.Expr:
+    """`item|5|100|1 2 3 4 5`: how many, how many a second (or nothing), the values."""
+    return (
+        (pl.col("n") == 5)
+        & _field(2).str.contains(r"^\s*\d+\s*$")
+        & _field(3).str.contains(r"^\s*[\d.]*\s*$")
+        & _field(4).str.contains(r"^[\s\d.eE+-]*$")
+    ).fill_null(False)
+
+
+def _unquoted(field: pl.Expr) -> pl.Expr:
+    """Bars a value has in it, and the quotes that say so."""
+    barred = field.str.contains(BAR, literal=True)
+    inside = field.str.extract(r'(?s)^\s*"(.*)"\s*$', 1)
+    plain = pl.coalesce(inside, field).str.replace_all(BAR, "|", literal=True)
+    return pl.when(barred).then(plain).otherwise(field)
+
+
 def _reason() -> pl.Expr:
     names = pl.col("f").list.slice(1).list.gather_every(2)
     blank = names.list.eval(pl.element().str.strip_chars() == "").list.any().fill_null(True)
-    series = (pl.col("n") == 5) & (_field(3).str.contains(r"^\s*[\d.]*\s*$"))
+    values = _field(4).str.extract_all(r"\S+").list.len()
+    uneven = values != _field(2).str.strip_chars().cast(pl.Int64, strict=False)
     return (
         pl.when(pl.col("time").is_null() & (_field(0).str.strip_chars() != ""))
         .then(pl.lit("no timestamp like 2017-05-16T12:00:00.123Z before the first '|'"))
@@ -128,8 +168,10 @@ def _reason() -> pl.Expr:
         .then(pl.when(_field(1).str.strip_chars() == "").then(pl.lit("an item without a name")))
         .when(pl.col("n") % 2 == 0)
         .then(pl.lit("an item without a value: the number of fields after the time is odd"))
-        .when(series)
-        .then(pl.lit("a time series (count, rate, values): not supported"))
+        .when(_is_series() & uneven.fill_null(True))
+        .then(pl.lit("a time series (item|count|rate|values) that has not as many values as it says"))
+        .when(_is_series())
+        .then(None)
         .when(blank)
         .then(pl.lit("an item without a name"))
     )
@@ -141,6 +183,7 @@ def _pairs(lines: pl.DataFrame) -> pl.DataFrame:
         lines.select(
             "line",
             "time",
+            "device",
             rest.list.gather_every(2).alias("item"),
             rest.list.gather_every(2, 1).alias("value"),
         )
@@ -159,6 +202,7 @@ def _conditions(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.select(
         "line",
         "time",
+        "device",
         _field(1).alias("item"),
         _field(2).str.strip_chars().str.to_uppercase().alias("value"),
         said.list.join(" ").alias("detail"),
@@ -169,9 +213,21 @@ def _messages(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.select(
         "line",
         "time",
+        "device",
         _field(1).alias("item"),
         _field(3).alias("value"),
         _field(2).str.strip_chars().alias("detail"),
+    )
+
+
+def _series(lines: pl.DataFrame) -> pl.DataFrame:
+    return lines.select(
+        "line",
+        "time",
+        "device",
+        _field(1).alias("item"),
+        _field(4).str.extract(r"(\S+)\s*$", 1).alias("value"),
+        pl.lit(None, pl.String).alias("detail"),
     )
 
 
