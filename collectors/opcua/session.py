@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import struct
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +22,8 @@ from collectors.opcua.pump import Pump
 from collectors.opcua.state import Hole
 from collectors.opcua.subscribing import Subscribing
 
+log = logging.getLogger(__name__)
+
 OUTSTANDING = 4
 """Publish requests the server has from us."""
 AHEAD = 16
@@ -27,6 +31,8 @@ AHEAD = 16
 PATIENCE = 4.0
 """Seconds a message may be late."""
 LOOK_EVERY = 0.5
+UNREADABLE = (struct.error, ValueError, TypeError, IndexError, KeyError, AttributeError, RecursionError)
+"""What the library raises on damaged answers; it has no one error for them."""
 ASK_AFTER = 20.0
 """Seconds of a silence that is allowed, after which the server is asked whether it is alive: it may keep alive less
 often than it was told to, or not at all."""
@@ -55,6 +61,12 @@ async def collect(context: Context, retry: float) -> None:
         )
     except (ua.UaError, OSError, TimeoutError, DecodeError) as error:
         raise ConnectionLostError(f"{link.url}: {link.lost or error or type(error).__name__}") from error
+    except UNREADABLE as error:
+        log.exception("%s: an answer cannot be worked off", link.url)
+        said = f"{type(error).__name__}: {error}"
+        raise ConnectionLostError(
+            f"{link.url}: an answer of the server cannot be worked off ({said})"
+        ) from error
     finally:
         pump.close()
         link.drop()

@@ -1,8 +1,9 @@
-"""A server that is silent for long is asked whether it is alive."""
+"""A server that is silent for long is asked whether it is alive; one that answers nonsense is a lost connection."""
 
 import asyncio
+import struct
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -53,3 +54,31 @@ def test_one_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 def test_a_keep_alive_that_makes_no_sense_is_none(keep_alive: float, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConnectionLostError, match="nothing published for"):
         watched(keep_alive, True, 5, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("short"), ValueError("no status"), TypeError("x"), IndexError()]
+)
+def test_an_answer_that_cannot_be_read_is_a_lost_connection(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then its signals are unknown, and it is tried again."""
+
+    async def begin(*_: Any) -> None:
+        raise error
+
+    async def opened() -> bool:
+        return False
+
+    monkeypatch.setattr(session.Subscribing, "begin", begin)
+    dropped: list[bool] = []
+    link = SimpleNamespace(
+        url="opc.tcp://plc", lost="", open=opened, protocol=None, drop=lambda: dropped.append(True)
+    )
+
+    async def body() -> None:
+        await session.collect(cast(Any, SimpleNamespace(link=link)), 15.0)
+
+    with pytest.raises(ConnectionLostError, match="an answer of the server cannot be worked off"):
+        asyncio.run(body())
+    assert dropped
