@@ -38,6 +38,14 @@
     const size = Math.abs(v);
     return (size >= 1000 && size < 1e12 ? L.format.number(v) : String(Number(v.toPrecision(4)))).replace("-", "\u2212");
   };
+  // samples a second over the last ten: most sources send in bursts
+  const pace = (history, now, samples, given) => {
+    history.push([now, samples]);
+    while (history.length > 2 && now - history[0][0] > 11000) history.shift();
+    const [then, before] = history[0];
+    if (samples < before) history.splice(0, history.length - 1);   // its process was started again
+    return now - then < 1000 || samples < before ? given : (samples - before) / ((now - then) / 1000);
+  };
   const machine = (id) => L.plant.machines.find((m) => m.id === id)?.name || id;
   const dropped = (s) => [s.gaps ? plural(s.gaps, "gap") : "", s.overflows ? plural(s.overflows, "overflow") : ""].filter(Boolean).join(", ") || "0";
 
@@ -162,7 +170,7 @@
         attr(since.dd, "title", s.since);
         text(number, per(s.rate));
         const now = L.stream.now();
-        const rates = view.rates.get(id) || [];
+        const rates = view.rates.get(id)?.drawn || [];
         line.draw(rates.length < 4 ? [] : rates, Math.max(now - KEPT * POLL, rates[0]?.[0] ?? now), now, true);
         text(late.dd, s.connected ? lag(s.lag) : L.format.none);
         attr(late.dd, "data-judge", s.connected && s.lag != null && (s.lag > 60 || s.lag < -5) ? "behind" : null);
@@ -233,7 +241,7 @@
         },
       };
     };
-    return { id, root, facts, find, bad, rows, more, none, gaps, cells, make, detail: null, every: false, points: new Map(), asked: 0 };
+    return { id, root, facts, find, bad, rows, more, none, gaps, cells, make, detail: null, every: false, points: new Map(), paces: new Map(), asked: 0 };
   };
 
   const drawOpen = () => {
@@ -338,14 +346,17 @@
         mine.sources = sources;
         const now = L.stream.now();
         for (const s of sources) {
-          const rates = mine.rates.get(s.id) || [];
-          rates.push([now, s.rate]);
-          if (rates.length > KEPT) rates.shift();
-          mine.rates.set(s.id, rates);
+          if (!mine.rates.has(s.id)) mine.rates.set(s.id, { seen: [], drawn: [] });
+          const { seen, drawn } = mine.rates.get(s.id);
+          s.rate = s.connected ? pace(seen, now, s.samples, s.rate) : 0;
+          drawn.push([now, s.rate]);
+          if (drawn.length > KEPT) drawn.shift();
         }
         if (o && mine.open === o) {
           o.detail = detail;
           for (const s of detail.signal_list) {
+            if (!o.paces.has(s.id)) o.paces.set(s.id, []);
+            if (detail.connected) s.rate = pace(o.paces.get(s.id), now, s.samples, s.rate);
             const points = o.points.get(s.id);
             if (points && typeof s.value === "number") points.push([Date.parse(s.time), s.value]);
           }

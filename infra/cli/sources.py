@@ -24,6 +24,8 @@ from plant.parse import PlantErrors
 STATES = {"ok": ("ok", "green"), "look": ("look", "yellow"), "away": ("away", "bold red")}
 EVERY = 1.0
 """Seconds between two looks."""
+WIDE = 160
+"""Columns where there is no terminal to say how many."""
 
 
 def run(path: Path | None, data: Path, source: str | None, watch: bool, json: bool) -> int:
@@ -48,7 +50,10 @@ def run(path: Path | None, data: Path, source: str | None, watch: bool, json: bo
         return _code(chosen)
     if watch:
         return _watch(folder, plant, source)
-    Console(highlight=False, soft_wrap=True).print(_shown(found, source))
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(_shown(found, source))
     return _code([view for view in found if source in (None, view["id"])])
 
 
@@ -79,10 +84,10 @@ def _shown(views: list[SourceDetail], source: str | None) -> Group | Text:
         return Text(
             "No sources yet: `lineside browse opc.tcp://...` looks at one and writes it into a plant file."
         )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in ("", "source", "protocol", "since"):
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
+    for head in ("", "source", "protocol", "for"):
         table.add_column(head, no_wrap=True)
-    for head in ("samples/s", "lag", "signals", "bad", "silent", "overruns", "dropped"):
+    for head in ("per s", "lag", "signals", "overruns", "dropped"):
         table.add_column(head, justify="right", no_wrap=True)
     order = {"away": 0, "look": 1, "ok": 2}
     for view in sorted(views, key=lambda view: order[view["state"]]):
@@ -95,9 +100,7 @@ def _shown(views: list[SourceDetail], source: str | None) -> Group | Text:
             _age(view["since"]),
             f"{view['rate']:.1f}",
             "-" if view["lag"] is None else f"{view['lag']:.2f} s",
-            str(view["signals"]),
-            str(counts["bad"]),
-            str(counts["silent"]),
+            f"{counts['ok'] + counts['uncertain']} of {view['signals']}",
             str(view["overruns"]),
             _dropped(view),
         )
