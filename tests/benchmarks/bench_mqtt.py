@@ -77,7 +77,7 @@ async def collect(broker: Mosquitto, folder: Path, wanted: int) -> tuple[float, 
     while not collector.status.connected or emit.seen.samples < wanted:
         await asyncio.sleep(0.005)
     took = time.perf_counter() - wall, time.process_time() - cpu
-    await asyncio.sleep(0.5)  # what is on disk is being acknowledged
+    await asyncio.sleep(2.0)  # what is on disk is being acknowledged
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await spool.close()
