@@ -1,10 +1,11 @@
 """Modbus frames: cut anywhere, late, damaged or hostile; only a whole answer counts."""
 
 import asyncio
+import contextlib
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
@@ -92,6 +93,7 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=40)
 @given(ANSWERS)
 def test_an_answer_is_only_taken_for_its_own_request(answers: list[tuple[str, int]]) -> None:
     """A device that answers each request in its own wrong way; each answer carries a number of its own."""
@@ -99,7 +101,15 @@ def test_an_answer_is_only_taken_for_its_own_request(answers: list[tuple[str, in
     async def body() -> None:
         waiting = iter(answers)
 
+        ended = asyncio.Event()
+
         async def device(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError):
+                await answer(reader, writer)
+            writer.close()
+            ended.set()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             late = b""
             while len(asked := await reader.read(12)) == 12:
                 how, value = next(waiting)
@@ -120,7 +130,6 @@ def test_an_answer_is_only_taken_for_its_own_request(answers: list[tuple[str, in
                     await asyncio.sleep(0)
                     writer.write(right[5:])
                 late = right if how == "late" else b""
-            writer.close()
 
         server = await asyncio.start_server(device, "127.0.0.1", 0)
         link = Link("127.0.0.1", server.sockets[0].getsockname()[1], "tcp", 1.0)
@@ -139,5 +148,6 @@ def test_an_answer_is_only_taken_for_its_own_request(answers: list[tuple[str, in
         with pytest.raises(ConnectionLostError):
             await link.read(Request(1, "holding", 0, 1), 0.01)
         server.close()
+        await ended.wait()
 
     asyncio.run(body())
