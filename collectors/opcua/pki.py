@@ -131,7 +131,7 @@ class Pki:
                     made = make_own(uri, host, now)
                     self._write_own(made)
                     identities.append(made)
-                    log.warning(
+                    log.info(
                         "made a certificate of our own, valid until %s: servers that secure their connection must be "
                         "told to trust it (lineside opcua export)",
                         f"{made.certificate.not_after:%Y-%m-%d}",
