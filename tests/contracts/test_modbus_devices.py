@@ -231,6 +231,26 @@ def test_units_behind_one_gateway_scaled_and_one_that_is_switched_off() -> None:
     asyncio.run(body())
 
 
+def test_a_dead_unit_does_not_cost_every_block_its_timeout() -> None:
+    async def body() -> None:
+        device = LibModbus()
+        async with running(device):
+            device.put(1, "holding", 0, [10])
+            device.tell("silent", 2, 1)
+            signals = [signal("one", "holding:0:int16")]
+            signals += [signal(f"two{k}", f"holding:{200 * k}:int16", unit=2) for k in range(20)]
+            async with collecting(device.options(poll="150ms", timeout="150ms"), signals) as (
+                collector,
+                emit,
+            ):
+                await until(lambda: len(emit.good("one")) >= 2)
+                assert device.requests() <= 6, "of each round two that nobody answers"
+                await until(lambda: len(collector.status.bad) == 20)
+                assert "unit 2 does not answer" in " ".join(collector.status.bad.values())
+
+    asyncio.run(body())
+
+
 def test_a_refused_address_is_found_once_and_asked_for_again() -> None:
     async def body() -> None:
         device = LibModbus()
