@@ -73,6 +73,7 @@ class Stream:
         self._socket.settimeout(seconds)
 
     def close(self) -> None:
+        self.flush()  # paho closes as soon as it has "sent" its goodbye
         self._socket.close()
 
     # What the link calls.

@@ -233,6 +233,36 @@ class Pipe:
         return self.pieces.pop(0)
 
 
+class Sink(Pipe):
+    """A socket that takes a few bytes at a time, now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken, self.turn = b"", 0
+
+    def send(self, data: bytes) -> int:
+        self.turn += 1
+        if self.turn % 3 == 0:
+            raise BlockingIOError
+        self.taken += bytes(data[:2])
+        return len(data[:2])
+
+    def close(self) -> None:
+        self.taken += b"|"
+
+
+def test_what_is_sent_goes_in_order_and_before_the_end() -> None:
+    sink, asked = Sink(), list[int]()
+    stream = Stream(sink)
+    stream.on_send = lambda: asked.append(1)
+    assert stream.send(b"abcdef") == 6 and sink.taken == b""
+    assert not stream.flush() and stream.flush() and sink.taken == b"abcdef"
+    assert stream.send(b"gh") == 2 and asked == [1, 1]
+    sink.turn = 0
+    stream.close()
+    assert sink.taken == b"abcdefgh|"
+
+
 def packet(topic: str, payload: bytes, number: int, retain: bool, five: bool) -> bytes:
     name = topic.encode()
     body = len(name).to_bytes(2) + name + (number.to_bytes(2) if number else b"")
