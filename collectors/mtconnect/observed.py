@@ -43,7 +43,9 @@ def find_items(
         key, address = f"{signal.equipment}.{signal.id}", signal.address.strip()
         possible = [ids[address]] if address in ids else list(places.get(address, {}).values())
         if not possible:
-            refused[key] = f'the agent has no data item "{address}"; look it up in what the agent answers to /probe'
+            refused[key] = (
+                f'the agent has no data item "{address}"; look it up in what the agent answers to /probe'
+            )
         elif len(possible) > 1:
             which = ", ".join(f"{i.id} ({i.device})" for i in possible[:5])
             refused[key] = (

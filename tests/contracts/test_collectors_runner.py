@@ -131,9 +131,7 @@ def test_wrong_sources_are_all_named_before_anything_starts(tmp_path: Path) -> N
     made = Plant(site=made.site, sources={**made.sources, "c": unknown}, signals=made.signals)
     with pytest.raises(ValueError, match="carrier-pigeon") as caught:
         asyncio.run(run(made, tmp_path, tmp_path / "status.json"))
-    assert 'unknown option "prot"' in str(caught.value) and "there are folder, http, " in str(
-        caught.value
-    )
+    assert 'unknown option "prot"' in str(caught.value) and "there are folder, http, " in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
