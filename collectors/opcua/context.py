@@ -83,7 +83,12 @@ class Context:
     def missed(self, signals: Collection[str], first: datetime, last: datetime, why: str) -> None:
         """Samples of these signals between these times may be missing; `state` is to be saved."""
         hole = Hole(min(first, last), last, why, tuple(sorted(signals)))
-        if signals and hole not in self.state.holes:
+        for place, other in enumerate(self.state.holes):
+            same = (other.signals, other.why) == (hole.signals, why)
+            if same and other.last is not None and other.first <= hole.first <= other.last:
+                self.state.holes[place] = replace(other, last=max(other.last, last))
+                return
+        if signals:
             self.state.holes.append(hole)
 
     def extend(self, signal: str, first: datetime, last: datetime, why: str) -> None:

@@ -13,7 +13,7 @@ from collectors.connection import ConnectionLostError, utc_now
 from collectors.opcua import items as services
 from collectors.opcua.context import Context
 from collectors.opcua.notifications import OVERFLOW, to_frame
-from collectors.opcua.publish import Published, decode, decode_republished
+from collectors.opcua.publish import DecodeError, Published, decode, decode_republished
 from collectors.opcua.pump import Pump
 from collectors.opcua.sequence import before, between, distance
 from collectors.opcua.state import Subscription
@@ -44,6 +44,10 @@ class Intake:
         """The server's time of the last message."""
         self.settled = asyncio.Event()
         """All that the subscriptions had when we connected is on disk."""
+        self._reached: dict[int, int | None] = {}
+        """The last message of each subscription that has come; `Subscription.sequence` is the last on disk."""
+        self._finished: list[tuple[int, int]] = []
+        """Messages (subscription, sequence number) to be acknowledged once all that came is on disk."""
         self._unsettled = set(context.state.subscriptions)
         self._fresh = set(context.state.subscriptions)
         self._noted = False
@@ -60,11 +64,16 @@ class Intake:
         context = self._context
         news: list[Published] = []
         heard: list[tuple[Subscription, Published]] = []
+        refusals: list[str] = []
         for body in bodies:
-            message = decode(body)
+            try:
+                message = decode(body)
+            except DecodeError as error:  # the next message will show that it is missing
+                log.error("%s: %s", context.link.url, error)
+                continue
             subscription = context.state.subscriptions.get(message.subscription)
             if not message.subscription:
-                await self._refused(ua.StatusCode(message.service_result).name)
+                refusals.append(ua.StatusCode(message.service_result).name)
             elif subscription is None:
                 await services.delete_subscriptions(context.link.session, [message.subscription])
             else:
@@ -73,13 +82,17 @@ class Intake:
         await self._store(news)
         ended = ""
         for subscription, message in heard:
+            subscription.sequence = self._reached[subscription.id]
             if message.status is not None:
                 ended = ua.StatusCode(message.status).name
             elif not message.more:
                 subscription.taken = self.published = message.published
-            if not message.items.is_empty():
-                self._pump.acknowledge(subscription.id, message.sequence)
+        for number, sequence in self._finished:
+            self._pump.acknowledge(number, sequence)
+        self._finished.clear()
         context.store.taken({s.id: s for s, _ in heard}.values())
+        for refusal in refusals:
+            await self._refused(refusal)
         if ended:
             for subscription in {s.id: s for s, m in heard if m.status is not None}.values():
                 context.give_up(subscription, f"the server ended the subscription ({ended})")
@@ -111,12 +124,14 @@ class Intake:
             self._fresh.discard(subscription.id)
             self._acknowledge_again(subscription, message)
         found = await self._missing(subscription, message)
-        assert subscription.sequence is not None
-        if not message.items.is_empty() and distance(subscription.sequence, message.sequence) == 1:
-            subscription.sequence = message.sequence
-            found.append(message)
+        if not message.items.is_empty():
+            self._finished.append((subscription.id, message.sequence))
+            reached = self._reached[subscription.id]
+            if reached is not None and distance(reached, message.sequence) == 1:
+                self._reached[subscription.id] = message.sequence
+                found.append(message)
         elif message.status is not None:
-            subscription.sequence = message.sequence
+            self._reached[subscription.id] = message.sequence
         return found
 
     def fresh(self, subscription: Subscription) -> bool:
@@ -132,29 +147,28 @@ class Intake:
 
     async def _missing(self, subscription: Subscription, message: Published) -> list[Published]:
         """The messages between the last one and this, sent again. What cannot be had is noted as a hole."""
-        if subscription.sequence is None:  # not known how far we were: all there is
+        reached = self._reached.setdefault(subscription.id, subscription.sequence)
+        if reached is None:  # not known how far we were: all there is
             earlier = [n for n in message.available if distance(n, message.sequence) > 0]
             oldest = max(earlier, key=lambda n: distance(n, message.sequence), default=message.sequence)
-            subscription.sequence = before(oldest)
-        missing = max(0, distance(subscription.sequence, message.sequence) - 1)
+            reached = before(oldest)
+        missing = max(0, distance(reached, message.sequence) - 1)
         found = []
-        for number in between(subscription.sequence, message.sequence, MOST_MISSING):
+        for number in between(reached, message.sequence, MOST_MISSING):
             request = ua.RepublishRequest()
             request.Parameters.SubscriptionId = subscription.id
             request.Parameters.RetransmitSequenceNumber = number
             try:
                 body = await self._context.link.session._send_request(request)
-            except ua.UaStatusCodeError as error:
+                found.append(decode_republished(body, subscription.id))
+            except (ua.UaStatusCodeError, DecodeError) as error:
                 log.warning("%s: message %d is lost (%s)", self._context.link.url, number, error)
-                continue
-            found.append(decode_republished(body, subscription.id))
-            self._pump.acknowledge(subscription.id, number)
+            self._finished.append((subscription.id, number))
         if len(found) < missing:
             first = subscription.taken or message.published
-            why = "a message was lost and the server does not have it any more"
+            why = "a message was lost and cannot be had again"
             self._missed(self._context.keys(subscription), first, message.published, why)
-        if missing:
-            subscription.sequence = before(message.sequence)
+        self._reached[subscription.id] = before(message.sequence) if missing else reached
         return found
 
     def _missed(self, signals: Collection[str], first: datetime, last: datetime, why: str) -> None:

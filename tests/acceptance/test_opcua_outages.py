@@ -108,8 +108,9 @@ def serve(
     async def main() -> None:
         key = (kind, *options.items())
         if key not in STARTED:
-            STARTED[key] = SERVERS[kind](options=ServerOptions(variables=SIGNALS, rate=RATE, **options))
-            await STARTED[key].start()
+            new = SERVERS[kind](options=ServerOptions(variables=SIGNALS, rate=RATE, **options))
+            await new.start()
+            STARTED[key] = new
         server = STARTED[key]
         proxy = Proxy(server.port)
         await proxy.start()
