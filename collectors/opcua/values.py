@@ -40,6 +40,7 @@ NUMBERS = {
     1: "u1", 2: "<i1", 3: "<u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8", 10: "<f4", 11: "<f8",
 }  # fmt: skip
 """Types that are numbers, as numpy calls them."""
+NO_TEXT = pl.Series("text", [None], pl.String)
 BOOLEAN, STRING, DATE_TIME, LOCALIZED = 1, 12, 13, 21
 
 ENOUGH = 32
@@ -77,16 +78,16 @@ def monitored_items(data: bytes) -> pl.DataFrame:
         "value": (value, valued),
         "status": (status, None),
     }
-    made = {name: _column(NOTIFICATIONS[name], *of) for name, of in columns.items()}
+    made = {name: _column(name, *of) for name, of in columns.items()}
     made["text"] = _texts_said(data, places, bad)
-    return pl.DataFrame([made[name].alias(name) for name in NOTIFICATIONS])
+    return pl.DataFrame([made[name] for name in NOTIFICATIONS])
 
 
-def _column(
-    kind: pl.DataType | type[pl.DataType], values: NDArray[Any], there: NDArray[np.bool_] | None
-) -> pl.Series:
+def _column(name: str, values: NDArray[Any], there: NDArray[np.bool_] | None) -> pl.Series:
     """Series' own methods only: an expression costs as much as a hundred notifications."""
-    series = pl.Series(values).cast(kind)
+    kind, series = NOTIFICATIONS[name], pl.Series(name, values)
+    if series.dtype != kind:
+        series = series.cast(kind)
     if there is None or there.all():
         return series
     return series.zip_with(pl.Series(there), pl.Series([None], dtype=kind))
@@ -224,14 +225,14 @@ def _texts_said(data: bytes, places: _Places, bad: NDArray[np.bool_]) -> pl.Seri
     """The texts, null where there is none."""
     times = np.flatnonzero((places.kinds == DATE_TIME) & ~bad)
     if not places.texts and not len(times):
-        return pl.Series([None], dtype=pl.String).new_from_index(0, len(bad))
+        return NO_TEXT.new_from_index(0, len(bad))
     text: list[str | None] = [None] * len(bad)
     for row, said in places.texts:
         if not bad[row]:
             text[row] = said.decode(errors="replace")
     for row, time in zip(times.tolist(), _take(data, "<i8", places.begins[times] + 6).tolist(), strict=True):
         text[row] = instant(time).isoformat()
-    return pl.Series(text, dtype=pl.String)
+    return pl.Series("text", text, pl.String)
 
 
 def _field(data: bytes, kind: str, at: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
