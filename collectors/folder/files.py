@@ -1,16 +1,19 @@
 """The files of a folder: which are finished, reading one in slices, putting it away."""
 
+import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
 from collectors.durable import make_directory, sync_directory, write_durably
 
-SLICE = 50_000
-"""Rows read at a time."""
+BLOCK, ROWS = 4 * 1024 * 1024, 50_000
+"""Bytes of CSV and rows of Parquet read at a time."""
+LONGEST_ROW = 16 * 1024 * 1024
 SUFFIXES = (".csv", ".parquet")
 UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart", "~")
 """Names of files somebody still writes."""
@@ -72,31 +75,68 @@ class Settling:
 def columns(path: Path, delimiter: str) -> list[str]:
     """The headings. Raises FileError, OSError."""
     try:
-        return _scan(path, delimiter).collect_schema().names()
-    except pl.exceptions.NoDataError:
-        return []
-    except pl.exceptions.PolarsError as error:
+        if path.suffix.lower() == ".parquet":
+            with path.open("rb") as file:
+                return list(pl.read_parquet_schema(file))
+        with path.open("rb") as file:
+            head = _head(file)
+        return next(csv.reader([head.decode("utf-8", "replace")], delimiter=delimiter), [])
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         raise _unreadable(path, error) from error
 
 
-def slices(path: Path, delimiter: str, size: int = SLICE) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The rows, at most about `size` at a time, each time with the number a spreadsheet shows for the first.
-    Raises FileError, OSError."""
+def slices(path: Path, delimiter: str, block: int = BLOCK) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows, about `block` bytes of CSV or ROWS of Parquet at a time, each time with the number a spreadsheet shows
+    for the first. Raises FileError, OSError."""
     row = 2
     try:
-        for part in _scan(path, delimiter).collect_batches(chunk_size=size, maintain_order=True):
+        for part in _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path, delimiter, block):
             yield row, part
             row += part.height
     except pl.exceptions.PolarsError as error:
         raise _unreadable(path, error) from error
 
 
-def _scan(path: Path, delimiter: str) -> pl.LazyFrame:
+def _parquet(path: Path) -> Iterator[pl.DataFrame]:
     with path.open("rb"):
-        pass  # whether it may be read, and is there; polars has an error of its own for that
-    if path.suffix.lower() == ".parquet":
-        return pl.scan_parquet(path, glob=False)
-    return pl.scan_csv(path, separator=delimiter, infer_schema=False, encoding="utf8-lossy", glob=False)
+        pass  # polars has an error of its own for what cannot be opened
+    rows, at = pl.scan_parquet(path, glob=False), 0
+    while (part := rows.slice(at, ROWS).collect()).height:
+        yield part
+        at += part.height
+
+
+def _csv(path: Path, delimiter: str, block: int) -> Iterator[pl.DataFrame]:
+    with path.open("rb") as file:
+        head, rest = _head(file), b""
+        while data := file.read(block):
+            whole, rest = _whole_rows(rest + data)
+            if len(rest) > LONGEST_ROW:
+                raise FileError(f'has a row of more than {LONGEST_ROW} bytes; is a quote (") never closed?')
+            if whole:
+                yield _rows(head + whole, delimiter)
+        if rest.strip():
+            yield _rows(head + rest, delimiter)
+
+
+def _rows(text: bytes, delimiter: str) -> pl.DataFrame:
+    return pl.read_csv(text, separator=delimiter, infer_schema=False, encoding="utf8-lossy")
+
+
+def _head(file: BinaryIO) -> bytes:
+    """The headings' line, of which a quoted one may hold line ends."""
+    head = file.readline(LONGEST_ROW)
+    while head.count(b'"') % 2 and (more := file.readline(LONGEST_ROW)) and len(head) < LONGEST_ROW:
+        head += more
+    return head
+
+
+def _whole_rows(data: bytes) -> tuple[bytes, bytes]:
+    """What ends with a row, and the rest. A line end in quotes ends no row."""
+    cut = data.rfind(b"\n") + 1
+    if data.count(b'"', 0, cut) % 2:
+        cut = data.rfind(b"\n", 0, data.rfind(b'"', 0, cut)) + 1
+    return data[:cut], data[cut:]
 
 
 def _unreadable(path: Path, error: Exception) -> FileError:

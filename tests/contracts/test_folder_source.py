@@ -96,7 +96,6 @@ def test_files_go_in_the_order_of_names_and_only_after_they_are_on_disk(folder: 
 def test_a_bad_file_is_refused_whole_with_the_reason_and_the_others_go_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SLICE", 10)
     monkeypatch.setattr(files.slices, "__defaults__", (10,))
 
     async def main() -> None:

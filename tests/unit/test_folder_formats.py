@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.folder import DEFAULTS, check
+from collectors.folder import DEFAULTS, check, files
 from collectors.folder.files import Look, Settling, candidates, columns, put_away, set_aside, slices
 from collectors.folder.formats import Format, Slice
 from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN
@@ -171,10 +171,34 @@ def test_a_file_in_slices_keeps_its_row_numbers(tmp_path: Path) -> None:
     lines = [f"2026-01-31T06:00:00Z,m,temp,{n}" for n in range(1000)]
     (tmp_path / "a.csv").write_text("\n".join(["time,equipment,signal,value", *lines]))
     seen = 0
-    for first, part in slices(tmp_path / "a.csv", ",", size=100):
+    for first, part in slices(tmp_path / "a.csv", ",", block=100):
         assert first == seen + 2 and part["value"][0] == str(seen)
         seen += part.height
     assert seen == 1000
+
+
+def test_a_line_end_in_quotes_ends_no_row_wherever_a_slice_ends(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text('"ti\nme",note\n' + "".join(f'{n},"a ""{n}""\n, b"\n{n},plain\n' for n in range(40)))
+    expected = [(str(n), note) for n in range(40) for note in (f'a "{n}"\n, b', "plain")]
+    assert columns(file, ",") == ["ti\nme", "note"]
+    for block in range(1, 60, 7):
+        assert [row for _, part in slices(file, ",", block) for row in part.rows()] == expected
+
+
+def test_a_quote_that_is_never_closed_is_said_and_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LONGEST_ROW", 1000)
+    (tmp_path / "a.csv").write_text('time,note\n1,a\n2,"b\n' + "3,c\n" * 1000)
+    with pytest.raises(files.FileError, match="never closed"):
+        list(slices(tmp_path / "a.csv", ",", 100))
+
+
+def test_headings_that_are_there_twice_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("time,Auftrag,auftrag\n")
+    form = Format(SIGNALS, DEFAULTS | {"format": "wide"})
+    assert "auftrag is there more than once" in form.heading_problem(columns(tmp_path / "a.csv", ","))
 
 
 def test_which_files_are_looked_at_and_when_they_are_finished(tmp_path: Path) -> None:
