@@ -15,7 +15,7 @@ import polars as pl
 
 from collectors.samples import TEXT_ROLES, number
 from collectors.shdr.decode import decode, samples
-from collectors.tables import Check, blank, headings, qualities, times, wrong_rows
+from collectors.tables import Check, blank, headings, numbered, qualities, times, wrong_rows
 from plant.frames import BAD, SAMPLES, empty
 from plant.model import Plant, Source
 
@@ -109,7 +109,7 @@ def _long_format(path: Path, plant: Plant, report: Callable[[str], None]) -> pl.
             "the first line names the columns: time,equipment,signal,value and optionally quality"
         )
     # Row numbers as a spreadsheet shows them: the header is row 1.
-    rows = rows.select(c for c in KNOWN if c in rows.columns).with_row_index("row", offset=2)
+    rows = numbered(rows.select(c for c in KNOWN if c in rows.columns), 2)
     rows = rows.with_columns(pl.col("equipment", "signal").cast(pl.String).str.strip_chars())
     parsed = rows.with_columns(
         times(rows, "time").alias("_time"),

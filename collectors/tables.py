@@ -18,6 +18,12 @@ def headings(names: list[str]) -> dict[str, str]:
     return {c: c.strip().lstrip("\ufeff").lower() for c in names}
 
 
+def numbered(rows: pl.DataFrame, first: int) -> pl.DataFrame:
+    """With column `row`, the number a spreadsheet shows (`first`: of the first row), without rows in which there is
+    nothing at all."""
+    return rows.with_row_index("row", offset=first).filter(~pl.all_horizontal(pl.exclude("row").is_null()))
+
+
 def times(rows: pl.DataFrame, column: str, zone: str = "UTC") -> pl.Expr:
     """A column of ISO 8601 texts, numbers since 1970 or datetimes as UTC; null where it is none. `zone`: of those
     without an offset; an hour that zone has twice or not at all is no time."""

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from collectors.samples import from_text, number, signal_table
-from collectors.tables import Check, blank, headings, qualities, times, wrong_rows
+from collectors.tables import Check, blank, headings, numbered, qualities, times, wrong_rows
 from plant.frames import BAD, GOOD, SAMPLES, empty
 from plant.model import Role, Signal
 
@@ -74,12 +74,12 @@ class Format:
 
     def read(self, rows: pl.DataFrame, first_row: int, received: datetime) -> Slice:
         """Rows of a file as they are in it; `first_row` is the number a spreadsheet shows for the first of them."""
-        rows = rows.rename(headings(rows.columns))
-        return (self._read_wide if self._wide else self._read_long)(rows, first_row, received)
+        rows = numbered(rows.rename(headings(rows.columns)), first_row)
+        return (self._read_wide if self._wide else self._read_long)(rows, received)
 
-    def _read_long(self, rows: pl.DataFrame, first_row: int, received: datetime) -> Slice:
+    def _read_long(self, rows: pl.DataFrame, received: datetime) -> Slice:
         known = [c for c in ("time", "equipment", "signal", "value", "quality") if c in rows.columns]
-        rows = rows.select(known).with_row_index("row", offset=first_row)
+        rows = rows.select("row", *known)
         rows = rows.with_columns(
             pl.col("equipment", "signal").cast(pl.String).str.strip_chars(),
             times(rows, "time", self._zone).alias("_time"),
@@ -93,7 +93,7 @@ class Format:
         checks: dict[str, Check] = {
             "time": (pl.col("_time").is_null(), TIME_FIX),
             "equipment": (blank("equipment"), "write the equipment's id"),
-            "written": (blank("written"), "write the signal's name"),
+            "signal": (blank("signal"), "write the signal's name"),
             "quality": (
                 pl.col("_quality").is_null(),
                 "write good, uncertain or bad (0, 1, 2), or leave it empty",
@@ -103,7 +103,8 @@ class Format:
         if "quality" not in rows.columns:
             del checks["quality"]
         mine = joined.filter(pl.col("scale").is_not_null())
-        if problems := wrong_rows("", joined, checks):
+        as_written = joined.drop("signal").rename({"written": "signal"})
+        if problems := wrong_rows("", as_written, checks):
             return Slice(empty(SAMPLES), [p.removeprefix(", ") for p in problems], 0)
         raw_or_none = self._or_none()
         return Slice(
@@ -123,9 +124,9 @@ class Format:
             joined.height - mine.height,
         )
 
-    def _read_wide(self, rows: pl.DataFrame, first_row: int, received: datetime) -> Slice:
+    def _read_wide(self, rows: pl.DataFrame, received: datetime) -> Slice:
         columns = [a for a in self._addresses if a in rows.columns]
-        rows = rows.select(self._time, *columns).with_row_index("row", offset=first_row)
+        rows = rows.select("row", self._time, *columns)
         rows = rows.with_columns(times(rows, self._time, self._zone).alias("_time"))
         problems = wrong_rows("", rows, {self._time: (pl.col("_time").is_null(), TIME_FIX)})
         rows = rows.with_columns(self._text(rows, column).alias(column) for column in columns)

@@ -52,6 +52,7 @@ def test_a_wide_file_as_a_german_spreadsheet_writes_it(tmp_path: Path) -> None:
         "\ufeffZeit;ZUSTAND; teile ok ;temp;Auftrag;Bemerkung\n"
         "2026-01-31 07:00:00;Lauf;12;1,5;0042;was auch immer\n"
         "2026-01-31 07:01:00;;;;;\n"
+        "\n"
         "2026-01-31T06:02:00Z;1,5;n/a;-,25;7,1;\n"
         "1769839380;NaN;13;2;;\n"
     )
@@ -78,6 +79,7 @@ def test_a_long_file_belongs_by_equipment_and_address(tmp_path: Path) -> None:
         "2026-01-31T06:00:02Z,m,temp,,\n"
         "2026-01-31T06:00:03Z,other,temp,x,\n"
         "2026-01-31T06:00:04Z,m,other,x,\n"
+        "\n"
     )
     found = read(tmp_path, text)
     assert rows(found) == [
@@ -106,9 +108,14 @@ def test_a_mistake_is_named_with_its_place_and_nothing_is_taken(tmp_path: Path, 
 
 
 def test_mistakes_of_a_long_file(tmp_path: Path) -> None:
-    text = "time,equipment,signal,value,quality\n,m,temp,1,good\n2026-01-31T06:00:00Z,,,1;5,fine\n"
+    text = "time,equipment,signal,value,quality\n,m,temp,1,good\n\n2026-01-31T06:00:00Z,,,1;5,fine\n"
     problems = "\n".join(read(tmp_path, text).problems)
-    for place in ("row 2, column time", "row 3, column equipment", "row 3, column quality"):
+    for place in (
+        "row 2, column time",
+        "row 4, column equipment",
+        "row 4, column signal",
+        "row 4, column quality",
+    ):
         assert place in problems
 
 
