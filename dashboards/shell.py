@@ -64,7 +64,6 @@ def document(backend: Backend, pages: Sequence[Page]) -> str:
     plant = backend.plant
     facts = {
         "site": {"id": plant.site.id, "name": plant.site.name, "zone": plant.site.zone.key},
-        "machines": [{"id": m.id, "name": m.name, "line": plant.line_of(m.id)} for m in plant.machines()],
         "reasons": [{"id": r.id, "name": r.name, "parent": r.parent} for r in plant.reasons.values()],
         "users": [{"id": u.id, "name": u.name} for u in plant.users.values()],
     }

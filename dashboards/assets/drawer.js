@@ -80,13 +80,12 @@
     open(id) {
       this.close();
       const back = document.activeElement;
-      const known = L.plant.machines.find((m) => m.id === id);
       open = { id, back, band: h("div", { class: "band" }), facts: h("dl"), strip: h("div", { class: "strip tall" }), from: h("span"), to: h("span"),
         losses: h("ol", { class: "top" }), stops: h("tbody"), link: h("a"), unread: h("b", { class: "late" }) };
       open.source = h("p", { hidden: true }, "Source: ", open.link, " ", open.unread);
       const close = h("button", { type: "button", class: "square", "aria-label": "Close", onclick: () => this.close() }, L.icon("close"));
       open.root = h("aside", { class: "drawer", role: "dialog", "aria-labelledby": "drawer-title", tabindex: "-1" },
-        h("div", { class: "drawer-head" }, h("h2", { id: "drawer-title" }, known?.name || id), close),
+        h("div", { class: "drawer-head" }, h("h2", { id: "drawer-title" }, L.machineName(id)), close),
         open.band, open.facts, open.source,
         h("h3", {}, "This shift"), open.strip, h("div", { class: "axis" }, open.from, open.to),
         h("h3", {}, "Where the time went"), open.losses,

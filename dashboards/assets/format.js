@@ -4,6 +4,8 @@
   const THIN = "\u2009", MINUS = "\u2212", NONE = "–";
 
   L.plant = JSON.parse(document.getElementById("lineside-plant")?.textContent || "null");
+  // From the board, which is never older than a second; the plant in the document is as it was when it was loaded.
+  L.machineName = (id) => L.board?.machines.find((m) => m.id === id)?.name || id;
   const zone = L.plant?.site.zone;
   const clock = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const minute = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" });

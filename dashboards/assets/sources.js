@@ -46,7 +46,7 @@
     if (samples < before) history.splice(0, history.length - 1);   // its process was started again
     return now - then < 1000 || samples < before ? given : (samples - before) / ((now - then) / 1000);
   };
-  const machine = (id) => L.plant.machines.find((m) => m.id === id)?.name || id;
+  const machine = L.machineName;
   const dropped = (s) => [s.gaps ? plural(s.gaps, "gap") : "", s.overflows ? plural(s.overflows, "overflow") : ""].filter(Boolean).join(", ") || "0";
 
   // what is chosen stands in the address

@@ -175,6 +175,33 @@ def test_the_value_during_which_parts_are_counted_is_running() -> None:
     assert by_counter({3: (0.0, 10.0)}) == {}
 
 
+def test_what_rose_from_one_value_to_another_says_nothing() -> None:
+    polled_state = [(0.0, True), (4.0, False), (6.0, True), (10.0, False)]
+    polled_count = [
+        *((float(t), t * 5) for t in range(4)),
+        (4.0, 18),
+        (6.0, 20),
+        (7.0, 25),
+        (8.0, 30),
+        (10.0, 33),
+    ]
+    during = rises_during(polled_state, polled_count, 12)
+    assert during == {True: (25.0, 8.0), False: (0.0, 4.0)}
+
+
+def test_a_state_that_no_name_tells_is_the_one_that_parts_are_counted_in() -> None:
+    state = [(0.0, 4), (4.0, 2), (6.0, 4), (10.0, 2)]
+    other = [(0.0, 1), (2.0, 9), (3.0, 1), (7.0, 9), (8.0, 1)]
+    count = [(t / 2, 100 + (t if t <= 8 else max(t - 4, 8))) for t in range(21)]
+    machine = only(
+        proposed((variable("r20"), other), (variable("r10"), state), (variable("r11"), count), until=12.0)
+    )
+    assert roles(machine.signals) == {"r10": "state", "r11": "total", "r20": None}
+    (found,) = [s for s in machine.signals if s.role is Role.STATE]
+    assert {raw: str(m.state) for raw, m in found.states.items()} == {"4": "running", "2": "down"}
+    assert machine.problems == ()
+
+
 WORDS = [
     ("Execute", "running", True),
     ("RUNNING", "running", True),
@@ -225,6 +252,9 @@ def test_counting_outvotes_a_doubtful_word_but_not_a_clear_one() -> None:
     machine = only(proposed((text, series), (variable("Press > Good"), COUNTS)))
     meant = {raw: str(m.state) for raw, m in machine.signals[0].states.items()}
     assert meant == {"Auto bereit": "running", "Fault": "down"}
+    clear = (variable("Press > State", "text", value="Fault"), [(0.0, "Fault"), (9.0, "Running")])
+    machine = only(proposed(clear, (variable("Press > Good"), COUNTS)))
+    assert str(machine.signals[0].states["Fault"].state) == "down"
 
 
 def test_packml_is_known_by_its_tags_and_its_types() -> None:
