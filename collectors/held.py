@@ -49,6 +49,8 @@ class Held:
         self._losses: list[tuple[datetime, pl.DataFrame]] = []
         """When a loss was said, and the values that stood just before it."""
         self._beat: datetime | None = None
+        self._said = NOTHING.select(*KEY, said="time")
+        """Of each signal said again at the last beat, the time of what was said."""
         self._since: datetime | None = None
         self._newest: datetime | None = None
         self._ahead = timedelta(0)
@@ -67,7 +69,8 @@ class Held:
         """Take a batch; gives it back with corrections to what was said again too late.
 
         `proof` is the time it was sent. `initial`: values as they stood at the connection; their age proves
-        nothing. A change that lies before the last repetition overwrites that one (same key, received later).
+        nothing. A change that lies before the last repetition, and not before what was said there, overwrites it
+        (same key, received later).
         """
         if batch.is_empty():
             return batch
@@ -86,7 +89,11 @@ class Held:
         if self._beat is not None and oldest <= self._beat:
             late = batch.filter(pl.col("time") <= self._beat).join(self._repeated, on=KEY, how="semi")
             late = late.sort("time", maintain_order=True).unique(KEY, keep="last", maintain_order=True)
+            late = late.join(self._said, on=KEY, how="left", maintain_order="left")
+            late = late.filter((pl.col("time") >= pl.col("said")).fill_null(True)).drop("said")
             if not late.is_empty():
+                said = late.select(*KEY, said="time")
+                self._said = pl.concat([said, self._said]).unique(KEY, keep="first")
                 out = pl.concat([batch, late.with_columns(pl.lit(self._beat).cast(TIME).alias("time"))])
         self.fill(batch)
         return out
@@ -148,7 +155,7 @@ class Held:
             )
             .join(self._repeated, on=KEY, how="semi")
         )
-        self._beat = proof
+        self._beat, self._said = proof, again.select(*KEY, said="time")
         return again.with_columns(
             pl.lit(proof).cast(TIME).alias("time"), pl.lit(received).cast(TIME).alias("received")
         )

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collectors.held import Clock, Held
 from plant.frames import BAD, GOOD, SAMPLES
@@ -148,3 +150,30 @@ def test_a_value_that_was_none_before_the_loss_stays_none() -> None:
     h.update(sample(0, None), at(0))
     h.lost(at(10))
     assert h.recovered(at(20)).is_empty()
+
+
+@given(st.lists(st.lists(st.integers(0, 200), min_size=1, max_size=4), min_size=1, max_size=12))
+def test_whatever_comes_late_what_was_said_at_a_repetition_is_what_stood_then(
+    batches: list[list[int]],
+) -> None:
+    """Every change has a time; they arrive in any order, with a proof after each batch. As a historian keeps the row
+    received last, no repetition may contradict the changes known so far."""
+    h, rows, changes = held(), [], {}
+    h.update(sample(0, -1), at(0.5))
+    changes[0.0] = -1.0
+    for number, times in enumerate(batches, 1):
+        now = 10.0 * number
+        some = sorted({min(t, now) for t in times} - changes.keys())
+        if some:
+            changes |= {float(t): float(t) for t in some}
+            rows += said(h.update(pl.concat([sample(t, t) for t in some]), at(now)))
+        repeated = h.beat(at(now + 1), at(now + 1))
+        rows += said(repeated)
+        stored = dict(rows)
+        if not repeated.is_empty():
+            last = max(t for t in changes if t <= now + 1)
+            assert stored[now + 1] == changes[last]
+    beats = {10.0 * number + 1 for number in range(1, len(batches) + 1)} & stored.keys()
+    newest = max(beats, default=None)
+    if newest is not None and newest not in changes:
+        assert stored[newest] == changes[max(t for t in changes if t <= newest)]
