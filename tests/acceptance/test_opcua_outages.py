@@ -256,7 +256,7 @@ signals = tuple(
 source = Source(id="s", protocol="opcua", options={"url": url, "security": "None"})
 
 async def main():
-    emit = SourceEmit(SpoolEmit(Spool(folder / "spool", "collect")), "s", signals)
+    emit = SourceEmit(SpoolEmit(Spool(folder / "spool", "collect"), linger=0.4), "s", signals)
     await create(source, signals, folder).run(emit)
 
 asyncio.run(main())
@@ -265,21 +265,26 @@ asyncio.run(main())
 
 def test_a_collector_killed_and_started_again_loses_nothing(kind: str, tmp_path: Path) -> None:
     async def body(server: ServerProcess, proxy: Proxy, emit: Received) -> None:
+        def written() -> list[Path]:
+            return sorted(tmp_path.glob("spool/collect/*.arrow"))
+
         addresses = "|".join(s.address for s in signals(server))
         process: subprocess.Popen[bytes] | None = None
         try:
-            for _ in range(2):
+            for _ in range(3):
                 given = [f"opc.tcp://127.0.0.1:{server.port}/", addresses, str(tmp_path)]
                 process = subprocess.Popen([sys.executable, "-c", COLLECTOR, *given], cwd=ROOT)
-                await asyncio.sleep(3.5)
+                enough = len(written()) + 4
+                await until(lambda enough=enough: len(written()) >= enough)  # type: ignore[misc]
+                await asyncio.sleep(0.2)  # into the gathering of the next batch
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 await asyncio.sleep(1.5)
         finally:
             if process is not None:
                 process.kill()
-        emit.frames = [pl.read_ipc(file) for file in sorted(tmp_path.glob("spool/collect/*.arrow"))]
-        assert newest(emit) - emit.stored()["value"].min() > 4 * RATE  # type: ignore[operator]
+        emit.frames = [pl.read_ipc(file) for file in written()]
+        assert newest(emit) - emit.stored()["value"].min() > 3 * RATE  # type: ignore[operator]
         assert emit.missing() == {} and emit.holes() == 0
         assert gaps(tmp_path / "spool") == []
 
