@@ -146,6 +146,16 @@ def candidates(variable: Variable, behaviour: Behaviour | None) -> list[Candidat
     return sorted(found, key=lambda c: -c.confidence)
 
 
+def likeliest(variables: Sequence[Variable], most: int) -> list[Variable]:
+    """The variables that look most like a signal by what they are and how they are called."""
+
+    def doubt(variable: Variable) -> float:
+        found = candidates(variable, None)
+        return -1.0 if known(variable) is not None else -found[0].confidence if found else 0.0
+
+    return sorted(variables, key=doubt)[:most]
+
+
 def _combined(weights: Sequence[float]) -> float:
     """Independent hints: each for it takes away from the doubt, each against it from what is left."""
     doubt = prod(1 - w for w in weights if w > 0)

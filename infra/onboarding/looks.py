@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -53,6 +54,10 @@ class _Look:
     series: Mapping[str, Series] = field(default_factory=dict)
     watched_since: float = 0.0
     written: bool = False
+    kept: tuple[Proposal, float] | None = None
+    """The newest proposal, and how long had been watched."""
+    good_until: float = 0.0
+    """When it is to be made anew."""
 
     def progress(self, said: str, done: float) -> None:
         self.said, self.done = said, done
@@ -62,11 +67,18 @@ class _Look:
         self.offer = offer
 
     def proposal(self) -> tuple[Proposal, float]:
-        """What can be said by now, and for how long it was watched."""
+        """What can be said by now, and for how long it was watched. Made anew now and then, so that following a look at
+        thousands of variables costs the server little; after the end once."""
         assert self.offer is not None
+        began, ended = time.monotonic(), self.ended is not None
+        if self.kept is not None and began < self.good_until:
+            return self.kept
         until = min((self.ended or time.monotonic()) - self.watched_since, self.seconds)
         said = {address: list(series) for address, series in list(self.series.items())}
-        return propose(self.offer, said, until), until
+        self.kept = propose(self.offer, said, until), until
+        now = time.monotonic()
+        self.good_until = math.inf if ended else now + max(0.5, 9 * (now - began))
+        return self.kept
 
 
 class Looks:
@@ -153,7 +165,7 @@ class Looks:
             log.exception("looking at %s failed", one.url)
             one.said, one.failed = "That failed; the server's log says why.", True
         finally:
-            one.ended = time.monotonic()
+            one.good_until, one.ended = 0.0, time.monotonic()
 
     def _forget(self) -> None:
         now = time.monotonic()

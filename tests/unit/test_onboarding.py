@@ -10,7 +10,15 @@ from collectors.onboarding.behaviour import Behaviour, Pattern, observe, rises_d
 from collectors.onboarding.companion import MACHINE_TOOL, MACHINERY, PACKML, UA
 from collectors.onboarding.found import Kind, Offer, Series, Step, Variable
 from collectors.onboarding.naming import rest_of, words_of
-from collectors.onboarding.propose import MachineProposal, Proposal, SignalProposal, adjusted, propose, slug
+from collectors.onboarding.propose import (
+    MachineProposal,
+    Proposal,
+    SignalProposal,
+    adjusted,
+    likeliest,
+    propose,
+    slug,
+)
 from collectors.onboarding.states import by_counter, by_name
 from plant.model import Role
 from plant.states import MachineState
@@ -383,6 +391,12 @@ def test_somebody_who_knows_better_changes_roles_and_meanings() -> None:
     )
     again = adjusted(changed, {"P > x7": None}, {}, watched, UNTIL)
     assert "No state signal" in again.problems[0]
+
+
+def test_the_likeliest_are_watched_when_not_all_can_be() -> None:
+    dull = [variable(f"PLC > x{n}") for n in range(50)]
+    found = likeliest([*dull, variable("PLC > Betriebszustand"), variable("F > Status > StateCurrent")], 2)
+    assert [v.name for v in found] == ["StateCurrent", "Betriebszustand"]
 
 
 def test_words_of_names() -> None:

@@ -10,6 +10,7 @@ from collectors.onboarding.found import Access, Kind, Listener, Offer, Onboardin
 from collectors.onboarding.opcua.browse import browse
 from collectors.onboarding.opcua.session import connected, security
 from collectors.onboarding.opcua.watch import Watch
+from collectors.onboarding.propose import likeliest
 
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)  # what it meets, we say ourselves
 
@@ -32,9 +33,10 @@ async def look(
             if watch > 0:
                 able = [v for v in offer.variables if v.kind is not Kind.OTHER]
                 if len(able) > MOST_WATCHED:
-                    note = f"Only the first {MOST_WATCHED} of {len(able)} variables were watched."
+                    note = f"Only the {MOST_WATCHED} likeliest of {len(able)} variables were watched."
                     offer = replace(offer, notes=(*offer.notes, note))
-                chosen = {v.address: nodes[v.address] for v in able[:MOST_WATCHED]}
+                    able = likeliest(able, MOST_WATCHED)
+                chosen = {v.address: nodes[v.address] for v in able}
                 watching = Watch(client, chosen)
                 listener.found(offer, watching.series)
                 watched = await watching.run(watch, listener.progress)
