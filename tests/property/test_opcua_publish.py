@@ -334,6 +334,7 @@ NESTED = b"\x98" + struct.pack("<i", 1)  # a Variant that is an array of one Var
         ),
         with_data_change(struct.pack("<iIBBd", 1, 4, 1, 11, 1.5)),  # no diagnostics behind it
     ],
+    ids=lambda body: f"{len(body)} bytes",  # the bytes hold the time of day
 )
 def test_what_is_no_publish_response_is_an_error(body: bytes) -> None:
     with pytest.raises(DecodeError, match="cannot be read"):
