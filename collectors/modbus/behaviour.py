@@ -120,14 +120,14 @@ def _float(seconds: Numbers, high: Numbers, low: Numbers, order: ByteOrder) -> P
         return Pair("float32", order, values, what, plausible, f"as float32 it is {values[0]:g} all the time")
     jumps, lower_moves = np.abs(np.diff(low)).max(), np.count_nonzero(np.diff(low))
     upper_range, spread = np.ptp(high), np.ptp(values) / size.max()
-    calm = values.min() * values.max() >= 0 and spread <= 0.8 and upper_range < 400
+    calm = values.min() * values.max() >= 0 and spread <= 0.8
     if lower_moves >= 3 and jumps > JUMP and calm:
         steady = "did not move" if upper_range == 0 else f"moved by {upper_range:.0f}"
         evidence = (
             f"as float32 it stayed between {values.min():.6g} and {values.max():.6g}, while the lower word "
             f"jumped by up to {jumps:.0f} and the upper word {steady}"
         )
-        return Pair("float32", order, values, what, 0.95 - 0.3 * spread, evidence)
+        return Pair("float32", order, values, what, (0.95 if upper_range else 0.8) - 0.3 * spread, evidence)
     if np.count_nonzero(np.diff(values)) >= 2 and calm and jumps > 255:
         return Pair(
             "float32",

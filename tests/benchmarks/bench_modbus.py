@@ -40,16 +40,22 @@ ROUNDS = 7
 KINDS = {"float32": "f", "int32": "i", "uint16": "H", "int16": "h", "float64": "d", "uint64": "Q"}
 
 
-async def best(work: Callable[[], Awaitable[Any]], times: int) -> tuple[float, float]:
-    """Seconds, and CPU seconds of this process, of one call; the median of ROUNDS."""
-    walls, cpus = [], []
+async def best(
+    works: dict[Callable[[], Awaitable[Any]], int],
+) -> dict[Callable[[], Awaitable[Any]], tuple[float, float]]:
+    """Seconds, and CPU seconds of this process, of one call of each, given how often to call it at a time. The median of
+    ROUNDS, in turns, so that what else the machine does falls on all of them."""
+    found: dict[Callable[[], Awaitable[Any]], list[tuple[float, float]]] = {work: [] for work in works}
     for _ in range(ROUNDS):
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(times):
-            await work()
-        walls.append((time.perf_counter() - wall) / times)
-        cpus.append((time.process_time() - cpu) / times)
-    return statistics.median(walls), statistics.median(cpus)
+        for work, times in works.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(times):
+                await work()
+            found[work].append(((time.perf_counter() - wall) / times, (time.process_time() - cpu) / times))
+    return {
+        work: (statistics.median(w for w, _ in rounds), statistics.median(c for _, c in rounds))
+        for work, rounds in found.items()
+    }
 
 
 async def reading(server: type[ModbusProcess]) -> None:
@@ -83,10 +89,8 @@ async def reading(server: type[ModbusProcess]) -> None:
             assert (await other.read_holding_registers(k, count=1)).registers == [k]
 
     print(f"\n{server.__name__}: {REGISTERS} registers")
-    found = {}
-    for work, times in ((block, 300), (one_by_one, 3), (pymodbus_block, 200), (pymodbus_one_by_one, 3)):
-        wall, cpu = await best(work, times)
-        found[work] = wall, cpu
+    found = await best({block: 200, one_by_one: 3, pymodbus_block: 200, pymodbus_one_by_one: 3})
+    for work, (wall, cpu) in found.items():
         name = work.__name__.replace("_", " ")
         print(
             f"  {name:22} {1e3 * wall:8.3f} ms, {1e3 * cpu:8.3f} ms CPU, {REGISTERS / wall:12,.0f} registers/s"
