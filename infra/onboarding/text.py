@@ -46,11 +46,15 @@ def head(zone: str, zone_why: str) -> str:
 def section(
     offer: Offer, machines: Sequence[Chosen], plant: Plant | None
 ) -> tuple[str, tuple[str, ...], str]:
-    """The id of the source, those of its machines, and the tables of both; ids the plant has already are not used."""
-    source = unique(slug(offer.name)[:40] or "source", set(plant.sources) if plant else set())
+    """The id of the source, those of its machines, and the tables of both. A source the plant has already is used as it
+    is; of other things ids the plant has are not used."""
+    known = existing(offer, plant)
+    source = known or unique(slug(offer.name)[:40] or "source", set(plant.sources) if plant else set())
     taken = set(plant.equipment) if plant else set()
     materials = set(plant.materials) if plant else set()
-    lines = [*_comment(f"{offer.product} at {offer.url}"), *_source(source, offer)]
+    lines = _comment(f"{offer.product} at {offer.url}")
+    if known is None:
+        lines += _source(source, offer)
     names = []
     for chosen in machines:
         name = unique(chosen.machine.id, taken)
@@ -65,6 +69,17 @@ def section(
             if signal.role is not None:
                 lines += _signal(name, source, signal)
     return source, tuple(names), "\n".join(lines) + "\n"
+
+
+def existing(offer: Offer, plant: Plant | None) -> str | None:
+    """The id of the plant's source that is this one; None: it has none."""
+    for source in plant.sources.values() if plant else ():
+        same = all(
+            source.options.get(key) == offer.options.get(key) for key in ("url", "host", "port", "unit")
+        )
+        if same and source.protocol == offer.protocol:
+            return source.id
+    return None
 
 
 def _source(source: str, offer: Offer) -> list[str]:

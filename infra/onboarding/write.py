@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 from collectors.durable import make_directory, write_durably
 from collectors.onboarding.found import Offer
-from infra.onboarding.text import Chosen, head, section
+from infra.onboarding.text import Chosen, existing, head, section
 from infra.plantfile import files, load
-from plant.model import Plant
+from plant.model import Plant, Role
 from plant.parse import PlantErrors
 
 FOLDER = "sources"
@@ -55,8 +55,10 @@ def draft(path: Path, offer: Offer, machines: Sequence[Chosen]) -> Draft:
         plant, existing = load(path), files(path)
     except PlantErrors as errors:
         raise WriteError(f"{path} has errors, so nothing is added to it: {errors}") from errors
+    _refuse_known(plant, offer, machines)
     source, names, tables = section(offer, machines, plant)
-    added = path.parent / FOLDER / f"{source}.toml"
+    stem = f"{source}-{names[0]}" if source in plant.sources else source
+    added = path.parent / FOLDER / f"{stem}.toml"
     if added.exists():
         raise WriteError(f"{added} exists already and is not in use: remove it, or include it")
     text = "schema = 1\n\n" + tables
@@ -85,6 +87,22 @@ def write(draft: Draft, now: datetime) -> list[Path]:
             f"{error.filename or draft.plant_file} cannot be written: {error.strerror}"
         ) from error
     return written
+
+
+def _refuse_known(plant: Plant, offer: Offer, machines: Sequence[Chosen]) -> None:
+    """A machine added twice would count its parts twice."""
+    source = existing(offer, plant)
+    read = {
+        s.address: s for s in plant.signals.values() if source and s.source == source and s.role is Role.STATE
+    }
+    for chosen in machines:
+        for signal in chosen.machine.signals:
+            there = read.get(signal.variable.address) if signal.role is Role.STATE else None
+            if there is not None:
+                name = plant.equipment[there.equipment].name
+                raise WriteError(
+                    f"{chosen.machine.name} is in the plant already: {name} ({there.equipment}) reads its state. Leave it out"
+                )
 
 
 def including(main: str) -> str:

@@ -1,6 +1,7 @@
 """The section of the plant file that is written for a new machine: good, explained, all or nothing."""
 
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -93,8 +94,28 @@ def test_an_existing_plant_file_gets_an_included_one_and_is_kept(tmp_path: Path)
     )
     assert (tmp_path / "plant.toml.20260304T090300Z.bak").read_text() == PLANT
     before = path.read_text()
-    assert write(draft(path, OFFER, chosen()), NOW) == [tmp_path / "sources" / "plc-halle-2-2.toml"]
+    other = replace(OFFER, options={**OFFER.options, "url": "opc.tcp://other:4840"})
+    assert write(draft(path, other, chosen()), NOW) == [tmp_path / "sources" / "plc-halle-2-2.toml"]
     assert (path.read_text(), len(load(path).machines())) == (before, 2)
+
+
+def test_a_machine_is_not_added_twice_and_a_second_one_shares_its_source(tmp_path: Path) -> None:
+    path = tmp_path / "plant.toml"
+    write(draft(path, OFFER, chosen()), NOW)
+    with pytest.raises(WriteError, match=r"Presse 3 is in the plant already: Presse 3 \(presse-3\)"):
+        draft(path, OFFER, chosen())
+    moved = tuple(
+        replace(v, address=v.address + "B", path=(Step(name="Presse 4"), v.path[-1])) for v in OFFER.variables
+    )
+    second = replace(OFFER, variables=moved)
+    (found,) = propose(second, {}, 0).machines
+    files = write(draft(path, second, [Chosen(machine=found, cycle=None)]), NOW)
+    assert [f.name for f in files] == ["plc-halle-2-presse-4.toml", "plant.toml"]
+    plant = load(path)
+    assert (list(plant.sources), [m.id for m in plant.machines()]) == (
+        ["plc-halle-2"],
+        ["presse-3", "presse-4"],
+    )
 
 
 def test_nothing_is_written_that_is_not_a_good_plant_file(tmp_path: Path) -> None:
