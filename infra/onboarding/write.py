@@ -101,7 +101,7 @@ def _refuse_known(plant: Plant, offer: Offer, machines: Sequence[Chosen]) -> Non
             if there is not None:
                 name = plant.equipment[there.equipment].name
                 raise WriteError(
-                    f"{chosen.machine.name} is in the plant already: {name} ({there.equipment}) reads its state. Leave it out"
+                    f"{chosen.machine.name} is in the plant already, leave it out: {name} ({there.equipment}) reads its state"
                 )
 
 

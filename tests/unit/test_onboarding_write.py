@@ -102,7 +102,9 @@ def test_an_existing_plant_file_gets_an_included_one_and_is_kept(tmp_path: Path)
 def test_a_machine_is_not_added_twice_and_a_second_one_shares_its_source(tmp_path: Path) -> None:
     path = tmp_path / "plant.toml"
     write(draft(path, OFFER, chosen()), NOW)
-    with pytest.raises(WriteError, match=r"Presse 3 is in the plant already: Presse 3 \(presse-3\)"):
+    with pytest.raises(
+        WriteError, match=r"Presse 3 is in the plant already, leave it out: Presse 3 \(presse-3\)"
+    ):
         draft(path, OFFER, chosen())
     moved = tuple(
         replace(v, address=v.address + "B", path=(Step(name="Presse 4"), v.path[-1])) for v in OFFER.variables
