@@ -100,8 +100,9 @@ def _refuse_known(plant: Plant, offer: Offer, machines: Sequence[Chosen]) -> Non
             there = read.get(signal.variable.address) if signal.role is Role.STATE else None
             if there is not None:
                 name = plant.equipment[there.equipment].name
+                there_already = f"{name} ({there.equipment}) reads its state"
                 raise WriteError(
-                    f"{chosen.machine.name} is in the plant already, leave it out: {name} ({there.equipment}) reads its state"
+                    f"{chosen.machine.name} is in the plant already, leave it out: {there_already}"
                 )
 
 
