@@ -70,6 +70,7 @@ def signals(proposal: Proposal, machine: str) -> dict[str, str]:
     return {s.variable.name: str(s.role) for s in found.signals if s.role is not None}
 
 
+@pytest.mark.slow
 def test_a_press_without_any_specification(press: ForeignPress, tmp_path: Path) -> None:
     proposal = looked_at(press.url, tmp_path, 7.0)
     assert signals(proposal, "Presse 3") == {

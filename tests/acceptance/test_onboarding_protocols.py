@@ -85,6 +85,7 @@ class Registers(ModbusDevice):
         current[:40] = self._image
 
 
+@pytest.mark.slow
 def test_a_modbus_device_whose_registers_have_no_names(tmp_path: Path) -> None:
     async def scene() -> tuple[Offer, Proposal]:
         device = Registers()
@@ -112,6 +113,7 @@ def test_a_modbus_device_whose_registers_have_no_names(tmp_path: Path) -> None:
     becomes_a_plant(offer, machine, tmp_path)
 
 
+@pytest.mark.slow
 def test_an_mtconnect_agent_says_what_its_items_are(tmp_path: Path) -> None:
     items = [
         Item("x1", "exec"),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -136,6 +137,7 @@ def frame(
     return pl.DataFrame(rows, schema=dict(SAMPLES), orient="row")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_comes_the_rows_are_those_made_from_scratch(data: st.DataObject) -> None:

@@ -35,6 +35,7 @@ def test_what_went_in_comes_out(archive: Path) -> None:
         assert tar.getnames()[-2:] == ["manifest.json", "sha256"], "any tar program can look into it"
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_found(archive: Path, tmp_path: Path) -> None:
     data = archive.read_bytes()
     file = tmp_path / "flipped"

@@ -26,6 +26,7 @@ from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, So
 from plant.states import MachineState
 
 NOW = datetime.now(UTC)
+"""When the test began: what the commands are told is compared with the clock."""
 MINUTE = timedelta(minutes=1)
 SIGNALS = (
     Signal(
@@ -55,6 +56,12 @@ PLANT = Plant(
 )
 
 Told = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _now() -> None:
+    global NOW
+    NOW = datetime.now(UTC)
 
 
 def seen(value: float | str | None, quality: int = 0, age: float = 1.0) -> Told:
