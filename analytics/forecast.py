@@ -16,7 +16,7 @@ from analytics.attributes import ideal_cycles
 from plant.calendar import SHIFT, segments, shift_instances
 from plant.frames import Window
 from plant.model import Plant
-from plant.states import BUSY_CATEGORIES, TimeCategory
+from plant.states import BUSY_CATEGORIES, MachineState, TimeCategory
 
 RATE_OVER = timedelta(minutes=30)
 """Planned time the present rate looks back over."""
@@ -60,7 +60,7 @@ class ShiftForecast:
     end: datetime
     good: int
     target: int | None
-    """Parts at the ideal cycle over the planned time of the whole shift."""
+    """Parts at the ideal cycle over the planned time of the shift, from when the machine is first known in it."""
     expected: int | None
     """Of that, due by now."""
     forecast: int | None
@@ -218,7 +218,8 @@ def _made(
     rows = ledger.filter(
         pl.col("equipment").is_in(machines), pl.col("start") >= start, pl.col("start") < now
     ).sort("equipment", "start")
-    busy = rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]))
+    known_since = (pl.col("state") != MachineState.UNKNOWN.value).cast(pl.Int8).cum_max().over("equipment")
+    busy = rows.filter(pl.col("category").is_in([c.value for c in BUSY_CATEGORIES]), known_since == 1)
     rated = busy.with_columns(pl.col("material").forward_fill().backward_fill().over("equipment")).join_asof(
         cycles, left_on="start", right_on="since", by=["equipment", "material"], check_sortedness=False
     )

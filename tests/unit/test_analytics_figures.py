@@ -271,6 +271,17 @@ def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
     assert (done.finish_present, done.slack) == (at(0), timedelta(minutes=1))
 
 
+def test_a_machine_first_seen_in_the_shift_is_not_behind_for_the_time_before() -> None:
+    """It was added to the plant at minute 20 of the hour."""
+    since = at(20)
+    seen = HOUR.filter(pl.col("time") >= since)
+    held = HOUR.filter(pl.col("time") < since).sort("time").group_by("equipment", "signal").last()
+    first = held.select(HOUR.columns).with_columns(pl.lit(since).cast(HOUR.schema["time"]).alias("time"))
+    rows = derive(pl.concat([first, seen]), plant(), Window(at(0), at(60)), runs=RUNS, until=at(60))
+    found = forecast.forecast_shifts(rows, plant(), at(60), ["filler"])["filler"]
+    assert (found.target, found.expected) == (900 - 40, 120 - 40)
+
+
 def test_the_shift_has_a_target_and_a_forecast() -> None:
     rows = ledger(edges=forecast.edges(Window(at(0), at(60))))
     both = forecast.forecast_shifts(rows, plant(), at(60), ["filler", "mixer"])
