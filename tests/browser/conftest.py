@@ -83,9 +83,9 @@ def board(make_board_backend: Callable[[], Any]) -> Iterator[Board]:
     found.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium. It goes with the module: while it is there no other test could run an event loop of its own."""
     program = which("chromium")
     assert program, "chromium is missing: run `make services` (infra/scripts/services.sh installs it)"
     with sync_playwright() as playwright:
