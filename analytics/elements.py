@@ -26,7 +26,7 @@ def _category(category: TimeCategory) -> pl.Expr:
     return pl.col("category") == category.value
 
 
-COUNTS = ("good", "reject", "rework", "unrated", "flagged")
+COUNTS = ("good", "reject", "rework", "startup", "unrated", "flagged")
 """Parts, and counter readings with a flag."""
 
 SUMS: dict[str, pl.Expr] = {

@@ -215,6 +215,7 @@ def _book(
             ideal=pl.when(rated).then(made * pl.col("cycle")).otherwise(0),
             ideal_good=pl.when(rated).then(pl.col("good") * pl.col("cycle")).otherwise(0),
             unrated=pl.when(rated).then(0).otherwise(made),
+            startup=pl.lit(0),
         )
     )
 

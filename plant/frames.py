@@ -97,6 +97,7 @@ LEDGER: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "good": pl.Int64,
     "reject": pl.Int64,
     "rework": pl.Int64,
+    "startup": pl.Int64,  # of the rejects, those of starting up: made in a changeover or soon after one
     "ideal": pl.Int64,  # microseconds: (good + reject + rework) x ideal cycle; 0 where none is known
     "ideal_good": pl.Int64,  # microseconds: good x ideal cycle
     "unrated": pl.Int64,  # parts for which no ideal cycle is known

@@ -1,6 +1,6 @@
 """What the pipelines keep: ledger rows, re-codings, the arrivals journal, positions, closed shifts."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import JSON
 
 from infra.records.base import metadata
@@ -29,6 +29,7 @@ ledger = Table(
     Column("good", BigInteger, nullable=False),
     Column("reject", BigInteger, nullable=False),
     Column("rework", BigInteger, nullable=False),
+    Column("startup", BigInteger, nullable=False, server_default="0"),
     Column("ideal", BigInteger, nullable=False),
     Column("ideal_good", BigInteger, nullable=False),
     Column("unrated", BigInteger, nullable=False),
@@ -48,7 +49,23 @@ recodes = Table(
     Column("reason", String(64)),
     Column("user", String(200), nullable=False),
     Column("at", UtcTime, nullable=False),
+    Column("state", String(32)),
+    Column("note", Text),
     Index("ix_recodes_equipment_start", "equipment", "start"),
+)
+
+count_corrections = Table(
+    "count_corrections",
+    metadata,
+    Column("id", LONG_KEY, primary_key=True),
+    Column("equipment", String(64), nullable=False),
+    Column("time", UtcTime, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("quantity", BigInteger, nullable=False),
+    Column("user", String(200), nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Index("ix_count_corrections_equipment_time", "equipment", "time"),
 )
 
 arrivals = Table(
@@ -88,4 +105,19 @@ shift_closures = Table(
     Column("closed_at", UtcTime, nullable=False),
     Column("figures", JSON, nullable=False),
     Index("ix_shift_closures_shift_start", "shift_start"),
+)
+
+restatements = Table(
+    "restatements",
+    metadata,
+    Column("id", LONG_KEY, primary_key=True),
+    Column("equipment", String(64), nullable=False),
+    Column("shift", String(64), nullable=False),
+    Column("shift_start", UtcTime, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("user", String(200), nullable=False),
+    Column("cause", String(32), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("figures", JSON, nullable=False),
+    Index("ix_restatements_shift_start", "shift_start"),
 )

@@ -87,6 +87,7 @@ def ledger_rows(equipment: str, edges: list[datetime]) -> pl.DataFrame:
             "ideal_good": 5,
             "unrated": 0,
             "flagged": 0,
+            "startup": 0,
         }
         for a, b in pairwise(edges)
     ]

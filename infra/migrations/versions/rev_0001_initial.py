@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from infra.migrations.append_only import allow_changes, refuse_changes
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -254,26 +256,6 @@ def upgrade() -> None:
         refuse_changes(table)
 
 
-def refuse_changes(table: str) -> None:
-    """Let the database itself refuse to change or delete a row."""
-    refusal = f"{table} is append-only"
-    if op.get_bind().dialect.name == "sqlite":
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{refusal}'); END"
-            )
-    else:
-        op.execute(
-            f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION '{refusal}'; END $$"
-        )
-        op.execute(
-            f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            f"EXECUTE FUNCTION {table}_refuse()"
-        )
-
-
 def downgrade() -> None:
     with op.batch_alter_table("order_runs", schema=None) as batch_op:
         batch_op.drop_index(
@@ -329,6 +311,5 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_alert_fingerprint"))
 
     op.drop_table("alert")
-    if op.get_bind().dialect.name == "postgresql":
-        for table in APPEND_ONLY:
-            op.execute(f"DROP FUNCTION {table}_refuse()")
+    for table in APPEND_ONLY:
+        allow_changes(table)
