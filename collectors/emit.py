@@ -12,12 +12,15 @@ from collectors.connection import utc_now
 from collectors.gaps import Gap, record
 from collectors.seen import Seen
 from collectors.spool import Spool, SpoolError, SpoolFullError, require_samples
-from plant.model import Signal
+from plant.frames import BAD
+from plant.model import COUNTER_ROLES, Role, Signal
 
 log = logging.getLogger(__name__)
 
 LINGER = 0.05
 """Seconds a batch waits for others to share its file and fsync."""
+NUMERIC_ROLES = (*COUNTER_ROLES, Role.CYCLE, Role.PROCESS_VALUE)
+"""Roles whose values are numbers."""
 RETRY = 1.0
 """Seconds between attempts while the spool is full."""
 
@@ -34,17 +37,35 @@ class SourceEmit:
     def __init__(self, spool: "SpoolEmit", source: str, signals: Sequence[Signal]) -> None:
         self.seen = Seen(signals)
         self._spool, self._source = spool, source
+        self._numeric = pl.DataFrame(
+            [(s.equipment, s.id) for s in signals if s.role in NUMERIC_ROLES],
+            schema={"equipment": pl.String, "signal": pl.String},
+            orient="row",
+        )
 
     async def __call__(self, samples: pl.DataFrame) -> None:
-        """Return when the samples are on disk."""
-        await self._spool(samples)
+        """Return when the samples are on disk. A text where a number must be is no value: it is kept, and BAD."""
         if not samples.is_empty():
+            samples = self._judged(samples)
+            await self._spool(samples)
             self.seen.add(samples)
 
     async def gap(self, first: datetime, last: datetime, why: str, signals: Sequence[str] = ()) -> None:
         """Return when the gap is recorded."""
         await self._spool.gap(Gap("", first, last, 0, why, utc_now(), self._source, tuple(signals)))
         self.seen.gaps += 1
+
+    def _judged(self, samples: pl.DataFrame) -> pl.DataFrame:
+        if samples["text"].null_count() == samples.height:
+            return samples
+        key = ["equipment", "signal"]
+        worded = samples.filter(pl.col("text").is_not_null(), pl.col("value").is_null()).select(key).unique()
+        if worded.join(self._numeric, on=key, how="semi").is_empty():
+            return samples
+        numeric = pl.struct(key).is_in(self._numeric.select(pl.struct(key)).to_series().implode())
+        wrong = numeric & pl.col("text").is_not_null() & pl.col("value").is_null()
+        quality = pl.when(wrong).then(pl.lit(BAD, pl.UInt8)).otherwise("quality")
+        return samples.with_columns(quality.alias("quality"))
 
 
 class SpoolEmit:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
+from plant.frames import FUTURE
 from plant.model import Signal
 
 KEY = pl.concat_str("equipment", "signal", separator=".").alias("key")
@@ -54,10 +55,12 @@ class Seen:
         if not frames:
             return
         added = pl.concat(frames)
-        newest = added["time"].max()
+        # One sample of a clock set wrong must not hide the others for good.
+        possible = added.filter(pl.col("time") <= pl.col("received") + FUTURE)
+        newest = possible["time"].max()
         if isinstance(newest, datetime) and (self.last_sample is None or newest >= self.last_sample):
             self.last_sample = newest
-            received = added["received"].max()
+            received = possible["received"].max()
             assert isinstance(received, datetime)
             self.lag = (received - newest).total_seconds()
         self.rate = added.height / passed if passed > 0 else 0.0
@@ -71,6 +74,11 @@ class Seen:
             signal = self.signals.setdefault(key, SignalSeen())
             signal.samples += samples
             signal.rate = samples / passed if passed > 0 else 0.0
-            if signal.time is None or time >= signal.time:
+            ahead = (
+                signal.time is not None
+                and signal.received is not None
+                and signal.time > signal.received + FUTURE
+            )
+            if signal.time is None or ahead or time >= signal.time:
                 signal.time, signal.received, signal.quality = time, received, quality
                 signal.value = value if value is not None else text

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from collectors.times import epoch_time, iso_time, wall_time
+from collectors.times import epoch_time, iso_time, plausible, wall_time
 from plant.frames import BAD, GOOD, TIME, UNCERTAIN
 
 QUALITIES = {"good": GOOD, "uncertain": UNCERTAIN, "bad": BAD, "0": GOOD, "1": UNCERTAIN, "2": BAD, "": GOOD}
@@ -33,7 +33,7 @@ def times(rows: pl.DataFrame, column: str, zone: str = "UTC") -> pl.Expr:
     if isinstance(kind, pl.Datetime):
         if kind.time_zone is None:
             given = given.dt.replace_time_zone(zone, ambiguous="null", non_existent="null")
-        return given.dt.convert_time_zone("UTC").cast(TIME)
+        return plausible(given.dt.convert_time_zone("UTC").cast(TIME))
     text = given.cast(pl.String)
     iso = iso_time(text) if zone == "UTC" else wall_time(text, zone)
     return pl.coalesce(iso, epoch_time(text)).cast(TIME)

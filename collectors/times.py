@@ -1,5 +1,7 @@
 """Times in text and numbers to UTC microseconds, as column expressions. Pure."""
 
+from datetime import UTC, datetime
+
 import polars as pl
 
 from plant.frames import TIME
@@ -14,11 +16,13 @@ FIRST, LAST = 100_000_000, 100_000_000_000
 """Seconds since 1970 that are taken for a time (1973 to 5138); the same digits times 10^3, 10^6, 10^9 are
 finer."""
 
+YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(5138, 1, 1, tzinfo=UTC))
+
 
 def iso_time(text: pl.Expr) -> pl.Expr:
     """ISO 8601 with 0 to 9 fraction digits (cut to microseconds) and Z or an offset; without one it is UTC.
 
-    Null where it is not such a time.
+    Null where it is not such a time, or one of no measurement (before 1970, after 5138).
     """
     seconds = pl.concat_str(text.str.extract(ISO, 1), text.str.extract(ISO, 2), separator="T")
     fraction = text.str.extract(ISO, 3).fill_null("0").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
@@ -28,9 +32,13 @@ def iso_time(text: pl.Expr) -> pl.Expr:
     east = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
     shift = pl.when(zone.is_null() | (zone == "Z")).then(0).otherwise(east)
     local = seconds.str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
-    return (local + pl.duration(microseconds=fraction) - pl.duration(minutes=shift)).dt.replace_time_zone(
-        "UTC"
-    )
+    time = local + pl.duration(microseconds=fraction) - pl.duration(minutes=shift)
+    return plausible(time.dt.replace_time_zone("UTC"))
+
+
+def plausible(time: pl.Expr) -> pl.Expr:
+    """A time (UTC) from 1970 to 5138; null where it is another: such clocks were never set."""
+    return pl.when(time.is_between(*YEARS, closed="left")).then(time)
 
 
 def wall_time(text: pl.Expr, zone: str) -> pl.Expr:

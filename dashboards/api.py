@@ -277,6 +277,11 @@ def _samples(api: APIRouter, backend: Backend) -> None:
         status, answer = await run_in_threadpool(backend.post_samples, source, given, await request.body())
         return Response(answer, status, media_type="application/json")
 
+    @api.get("/api/v1/samples", include_in_schema=False)
+    def only_posted() -> Response:
+        answer = {"error": "samples are posted here; read trends at /api/v1/trend"}
+        return JSONResponse(answer, 405, {"Allow": "POST"})
+
 
 def _live(api: APIRouter, backend: Backend, broadcast: Broadcast) -> None:
     @api.get("/api/v1/board", tags=["board"])

@@ -26,7 +26,9 @@ def post(
     try:
         listening = json.loads(where(folder, source).read_bytes())
         url = f"http://{listening['host']}:{listening['port']}{PATH}"
-        answer = httpx.post(url, content=body, headers={"Authorization": authorization}, timeout=TIMEOUT)
+        # As the bytes that came: a token may be of any characters, and a wrong one is the collector's to refuse.
+        said = {b"Authorization": authorization.encode("latin-1", "replace")}
+        answer = httpx.post(url, content=body, headers=said, timeout=TIMEOUT)
     except (OSError, ValueError, KeyError, httpx.HTTPError) as error:
         raise Unavailable(
             f"the collector of {source} does not answer; send the same again in some seconds"

@@ -233,6 +233,8 @@ class _Source:
             return "uncertain" if usable else "bad", str(why)
         if received is None:
             return "silent", "nothing has come since the collector started"
+        if quality == BAD and isinstance(value, str):
+            return "bad", f'"{value[:40]}" is no number'
         if quality == BAD or value is None:
             return "bad", "the newest sample has no value"
         if signal is not None and signal.role in HELD and stale_after is not None:

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
-from plant.frames import BAD, SAMPLES
-
-FUTURE = timedelta(minutes=5)
-"""A source clock this far ahead of ours is wrong; its samples would hide the real ones."""
+from plant.frames import BAD, FUTURE, SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ All times are UTC, microseconds, windows half-open [start, end).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -13,6 +13,9 @@ TIME = pl.Datetime("us", "UTC")
 
 GOOD, UNCERTAIN, BAD = 0, 1, 2
 """Sample quality. Only BAD makes a value unusable."""
+
+FUTURE = timedelta(minutes=5)
+"""A source clock this far ahead of ours is wrong; its samples would hide the real ones."""
 
 SAMPLES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "time": TIME,  # the source's own timestamp

@@ -15,9 +15,13 @@ from collectors.folder.formats import Format, Slice
 from collectors.ports import Emit, SourceStatus
 from collectors.samples import no_value
 from collectors.tables import MOST_PROBLEMS
+from collectors.text import plain
 from plant.model import Signal, Source
 
 log = logging.getLogger(__name__)
+
+LONGEST = 300
+"""Characters of a problem; a file may hold anything."""
 
 
 class ChangedError(Exception):
@@ -101,7 +105,7 @@ class FolderCollector:
         try:
             names = await asyncio.to_thread(files.columns, path, self._options["delimiter"])
             if heading := self._format.heading_problem(names):
-                return [heading]
+                return [plain(heading, LONGEST)]
             async for done, part in self._parts(path, look):
                 self.status.detail = f"checking {look.name}: {done} rows"
                 problems += part.problems
@@ -111,7 +115,7 @@ class FolderCollector:
             problems.append(str(error))
         for key in self._format.absent(names) if not problems else ():
             self.status.notes[key] = f"{look.name} has no column for it"
-        return problems[: 2 * MOST_PROBLEMS]
+        return [plain(problem, LONGEST) for problem in problems[: 2 * MOST_PROBLEMS]]
 
     async def _emit_all(self, path: Path, look: Look, emit: Emit) -> tuple[int, int]:
         """The samples on disk and the rows of other signals, of a file that is right."""

@@ -14,6 +14,7 @@ from collectors.durable import make_directory, sync_directory, write_durably
 BLOCK, ROWS = 4 * 1024 * 1024, 50_000
 """Bytes of CSV and rows of Parquet read at a time."""
 LONGEST_ROW = 16 * 1024 * 1024
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 SUFFIXES = (".csv", ".parquet")
 UNFINISHED = (".tmp", ".part", ".crdownload", ".filepart", "~")
 """Names of files somebody still writes."""
@@ -80,6 +81,8 @@ def columns(path: Path, delimiter: str) -> list[str]:
                 return list(pl.read_parquet_schema(file))
         with path.open("rb") as file:
             head = _head(file)
+        if head.startswith(UTF16) or b"\0" in head:
+            raise FileError("is not UTF-8 but UTF-16 or no text at all; save it as CSV UTF-8")
         return next(csv.reader([head.decode("utf-8", "replace")], delimiter=delimiter), [])
     except (pl.exceptions.PolarsError, csv.Error) as error:
         raise _unreadable(path, error) from error

@@ -9,7 +9,7 @@ import polars as pl
 
 from collectors.samples import from_text, number, signal_table
 from collectors.tables import Check, blank, headings, numbered, qualities, times, wrong_rows
-from plant.frames import BAD, GOOD, SAMPLES, empty
+from plant.frames import BAD, FUTURE, GOOD, SAMPLES, empty
 from plant.model import Role, Signal
 
 NO_VALUE = ("nan", "-nan", "null", "none", "n/a", "#n/a", "unavailable")
@@ -18,7 +18,8 @@ TEXT_ROLES = (Role.STATE, Role.ORDER, Role.ALARM)
 """Roles whose values may be words."""
 TIME_FIX = (
     'write it like "2026-01-31T06:00:00Z" or "2026-01-31T06:00:00.25+01:00", or as a number since 1970; without an '
-    "offset it is a wall time of the option zone, where an hour that comes twice or not at all is no time"
+    "offset it is a wall time of the option zone, where an hour that comes twice or not at all is no time; and it may be at "
+    "most 5 minutes ahead of this machine's clock"
 )
 
 
@@ -91,7 +92,7 @@ class Format:
         )
         joined = joined.with_columns(raw.alias("raw")).with_columns(self._pointed().alias("raw"))
         checks: dict[str, Check] = {
-            "time": (pl.col("_time").is_null(), TIME_FIX),
+            "time": (_no_time(received), TIME_FIX),
             "equipment": (blank("equipment"), "write the equipment's id"),
             "signal": (blank("signal"), "write the signal's name"),
             "quality": (
@@ -128,7 +129,7 @@ class Format:
         columns = [a for a in self._addresses if a in rows.columns]
         rows = rows.select("row", self._time, *columns)
         rows = rows.with_columns(times(rows, self._time, self._zone).alias("_time"))
-        problems = wrong_rows("", rows, {self._time: (pl.col("_time").is_null(), TIME_FIX)})
+        problems = wrong_rows("", rows, {self._time: (_no_time(received), TIME_FIX)})
         rows = rows.with_columns(self._text(rows, column).alias(column) for column in columns)
         for column in columns:
             of = (
@@ -192,3 +193,8 @@ class Format:
     def _or_none(self) -> pl.Expr:
         raw = pl.col("raw")
         return pl.when(~(pl.col("numeric") & raw.str.to_lowercase().is_in(NO_VALUE))).then(raw)
+
+
+def _no_time(received: datetime) -> pl.Expr:
+    """Where a row has no time it can have been measured at."""
+    return pl.col("_time").is_null() | (pl.col("_time") > pl.lit(received + FUTURE))

@@ -13,7 +13,7 @@ import polars as pl
 
 from collectors.samples import number, signal_table, to_samples
 from collectors.times import ISO, epoch_time, iso_time
-from plant.frames import BAD, GOOD, TIME, UNCERTAIN
+from plant.frames import BAD, FUTURE, GOOD, TIME, UNCERTAIN
 from plant.model import Signal
 
 QUALITIES = {"good": GOOD, "uncertain": UNCERTAIN, "bad": BAD}
@@ -66,6 +66,11 @@ def parse(body: bytes, signals: Sequence[Signal], received: datetime) -> pl.Data
         problems.append(
             f'samples[{index}].time: {when!r} is no time; write it like "2026-01-31T06:00:00.25Z" or "...+01:00", or as a '
             "number since 1970"
+        )
+    ahead = pl.col("time") > pl.lit(received + FUTURE)
+    for index, when in frame.filter(ahead).select("row", "when").rows():
+        problems.append(
+            f"samples[{index}].time: {when!r} is more than 5 minutes ahead of this machine's clock; set the sender's clock"
         )
     if problems:
         more = len(problems) - MOST_PROBLEMS

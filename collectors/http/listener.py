@@ -114,7 +114,7 @@ class HttpCollector:
 
     async def _take(self, request: Request, emit: Emit) -> Response:
         given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._options['token']}".encode()):
+        if not hmac.compare_digest(given.encode("latin-1"), f"Bearer {self._options['token']}".encode()):
             text = "send the source's token: Authorization: Bearer TOKEN"
             return JSONResponse({"error": text}, 401, {"WWW-Authenticate": "Bearer"})
         body = b""

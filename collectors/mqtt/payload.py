@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -29,8 +29,6 @@ ROWS = {
     "quality": pl.UInt8,
     "retained": pl.Boolean,
 }
-YEARS = (datetime(1970, 1, 1, tzinfo=UTC), datetime(5138, 1, 1, tzinfo=UTC))
-"""Times outside of these are none."""
 SHOWN = 60
 """Characters of a payload shown in a message."""
 
@@ -228,7 +226,6 @@ class Decoder:
             timed = frame.with_columns(now.alias("time"))
         else:
             own = pl.coalesce(iso_time(pl.col("when")), epoch_time(pl.col("when"))).cast(TIME)
-            own = pl.when(own.is_between(*YEARS)).then(own)
             timed = frame.with_columns(
                 pl.when(pl.col("when").is_null()).then(now).otherwise(own).alias("time")
             )

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from collectors.text import plain
+
 T = TypeVar("T", bound=x509.ExtensionType)
 
 KEY_BITS = (2048, 4096)
@@ -217,12 +219,6 @@ def load_key(identity: Identity) -> rsa.RSAPrivateKey:
     except InvalidSignature as error:
         raise ValueError("key and certificate do not belong together") from error
     return key
-
-
-def plain(text: str, longest: int = 200) -> str:
-    """Text from a certificate or a server, fit to be shown: one line without control characters, not endless."""
-    shown = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text[: 4 * longest])).strip()
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def grouped(fingerprint: str) -> str:

@@ -6,7 +6,7 @@ Source: OPC 10000-4, 7.14 (EndpointDescription) and 7.41 (UserTokenPolicy); OPC 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collectors.opcua.certificates import plain
+from collectors.text import plain
 
 PREFIX = "http://opcfoundation.org/UA/SecurityPolicy#"
 NONE, SIGN, ENCRYPT = "None", "Sign", "SignAndEncrypt"

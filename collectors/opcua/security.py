@@ -24,10 +24,11 @@ from cryptography.hazmat.primitives import serialization
 
 from collectors.connection import ConnectionLostError, utc_now
 from collectors.opcua import offers as offered
-from collectors.opcua.certificates import Certificate, Identity, grouped, load_key, plain, problem, read
+from collectors.opcua.certificates import Certificate, Identity, grouped, load_key, problem, read
 from collectors.opcua.offers import NoOfferError, Offer, Token, choose, choose_token
 from collectors.opcua.pki import Known, Pki, PkiError
 from collectors.opcua.transport import SMALL_MESSAGE, use_transport
+from collectors.text import plain
 
 TIMEOUT = 10.0
 """Seconds for asking a server what it offers."""
@@ -292,7 +293,8 @@ def _require_trust(
             )
         otherwise = ""
         if options["security"] == offered.AUTO and before is None:
-            otherwise = ', or write security = "None" to connect without protection'
+            unsecured = 'write security = "None"' if source else "say --security None"
+            otherwise = f", or {unsecured} to connect without protection"
         raise ConnectionLostError(
             f"the certificate of {url} is not trusted yet ({what}): compare it with the server's, then run {run}"
             + otherwise

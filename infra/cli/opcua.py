@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from collectors.durable import write_durably
-from collectors.opcua.certificates import Certificate, Identity, grouped, plain, problem, read
+from collectors.opcua.certificates import Certificate, Identity, grouped, problem, read
 from collectors.opcua.pki import SWITCH_BEFORE, Pki, PkiError, Rejected, current
+from collectors.text import plain
 from infra.folder import DataFolder
 
 FEWEST = 8

@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from collectors.gaps import gaps
+from collectors.gaps import Gap, gaps
 from collectors.spool import Spool, SpoolError, SpoolFullError, damaged_files, size_text
 from infra.collecting import read_collecting
 from infra.deadletter import DeadLetter, DeadLetterError
@@ -17,7 +17,7 @@ from infra.folder import DataFolder
 from plant.model import SpoolConfig
 
 SHOWN = 20
-"""Gaps and refused samples listed; JSON has all."""
+"""Causes of gaps and refused samples listed; JSON has all."""
 
 
 def spool_of(folder: DataFolder) -> Spool:
@@ -87,10 +87,16 @@ def run_status(data: Path, as_json: bool) -> int:
         console.print(
             f"\nLost for good: {sum(gap.rows for gap in lost):,} samples in {len(lost):,} gaps", style="bold"
         )
-        table = _table("collector", "from", "to", ">samples", "why")
-        for gap in lost[-SHOWN:]:
+        table = _table("collector", "source", ">gaps", "first from", "last to", ">samples", "why")
+        alike: dict[tuple[str, str, str], list[Gap]] = {}
+        for gap in lost:
+            alike.setdefault((gap.collector, gap.source, gap.why), []).append(gap)
+        for (collector, source, why), some in list(alike.items())[-SHOWN:]:
+            first, last = min(gap.first for gap in some), max(gap.last for gap in some)
+            samples = sum(gap.rows for gap in some)
             table.add_row(
-                gap.collector, _time(gap.first, now), _time(gap.last, now), f"{gap.rows:,}", gap.why
+                *(collector, source or "all", f"{len(some):,}", _time(first, now), _time(last, now)),
+                *(f"{samples:,}" if samples else "unknown", why),
             )
         console.print(table)
     if damaged:

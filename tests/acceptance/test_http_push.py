@@ -72,7 +72,7 @@ class Served:
         )
 
     def post(self, rows: list[dict[str, Any]], token: str = TOKEN) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}".encode()}
         return httpx.post(f"{self.url}/api/v1/samples", json={"samples": rows}, headers=headers, timeout=30)
 
     def state(self) -> str | None:
@@ -113,7 +113,8 @@ def test_posted_samples_are_live_and_survive_kills(served: Served) -> None:
     until(listening, "the source to listen")
     refused = served.post([{"signal": "press/stat", "value": 1}])
     assert refused.status_code == 400 and "press/state" in refused.json()["error"]
-    assert served.post([], token="wrong").status_code == 401
+    assert [served.post([], token=wrong).status_code for wrong in ("wrong", "schlüssel")] == [401, 401]
+    assert httpx.get(f"{served.url}/api/v1/samples").status_code == 405
     assert served.post([{"signal": "press/state", "value": 1}]).status_code == 200
     until(lambda: served.state() == "running", "the press to run")
 

@@ -9,12 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.folder import DEFAULTS, check, files
-from collectors.folder.files import Look, Settling, candidates, columns, put_away, set_aside, slices
+from collectors.folder.files import (
+    FileError,
+    Look,
+    Settling,
+    candidates,
+    columns,
+    put_away,
+    set_aside,
+    slices,
+)
 from collectors.folder.formats import Format, Slice
 from plant.frames import BAD, GOOD, SAMPLES, UNCERTAIN
 from plant.model import Role, Signal, Source
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SIGNALS = (
     Signal(id="state", equipment="m", role=Role.STATE, source="s", address="Zustand"),
     Signal(id="good", equipment="m", role=Role.GOOD, source="s", address="Teile OK"),
@@ -94,6 +103,8 @@ def test_a_long_file_belongs_by_equipment_and_address(tmp_path: Path) -> None:
     ("row", "says"),
     [
         ("yesterday;Lauf;1;1;a", "row 3, column zeit: 'yesterday'"),
+        ("1601-01-01 00:00:00;Lauf;1;1;a", "row 3, column zeit: '1601-01-01 00:00:00'"),
+        ("2036-01-01 00:00:00;Lauf;1;1;a", "row 3, column zeit: '2036-01-01 00:00:00'"),
         ("2026-10-25 02:30:00;Lauf;1;1;a", "row 3, column zeit: '2026-10-25 02:30:00'"),
         ("2026-03-29 02:30:00;Lauf;1;1;a", "row 3, column zeit: '2026-03-29 02:30:00'"),
         ("2026-01-31 07:00:00;Lauf;many;1;a", "row 3, column teile ok: 'many'; it must be a number"),
@@ -200,6 +211,12 @@ def test_a_quote_that_is_never_closed_is_said_and_takes_no_memory(
     (tmp_path / "a.csv").write_text('time,note\n1,a\n2,"b\n' + "3,c\n" * 1000)
     with pytest.raises(files.FileError, match="never closed"):
         list(slices(tmp_path / "a.csv", ",", 100))
+
+
+def test_what_a_spreadsheet_saved_as_utf_16_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("time,Auftrag\n".encode("utf-16"))
+    with pytest.raises(FileError, match="save it as CSV UTF-8"):
+        columns(tmp_path / "a.csv", ",")
 
 
 def test_headings_that_are_there_twice_are_seen(tmp_path: Path) -> None:
