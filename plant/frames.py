@@ -61,7 +61,15 @@ INCREMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "quantity": pl.Int64,
     "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a gap)
 }
-"""Parts seen by counters."""
+"""Parts seen by counters. With the flag "corrected": said by a person (`CORRECTIONS`), to be taken as it is."""
+
+CYCLES: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "time": TIME,  # when the parts were finished, or seen to be
+    "cycle": pl.Int64,  # microseconds a part took, without time stopped; null: nobody knows
+    "parts": pl.Int64,  # parts finished together; each took `cycle`
+}
+"""Cycle times: one row for each time parts were finished."""
 
 ORDER_RUNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
@@ -79,8 +87,25 @@ RECODES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
     "user": pl.String,
     "at": TIME,
+    "state": pl.String,  # plant.states.MachineState: what the machine was doing; null: as was known
+    "note": pl.String,  # free text
 }
-"""What people said a stop was: covers [start, end) of a machine; the entry made last (`at`) wins."""
+"""What people said of [start, end) of a machine, in the order they said it: a reason, a state, or both.
+
+Of each, the entry made last (`at`, then its place here) holds; one with neither takes all earlier ones back. An
+entry with a state begins a stop of its own. A null end: to the end of what the machine was doing at its start.
+"""
+
+CORRECTIONS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,
+    "time": TIME,  # when the parts were made
+    "kind": pl.String,  # good, reject, rework
+    "quantity": pl.Int64,  # signed: parts counted wrongly are taken away
+    "user": pl.String,
+    "at": TIME,
+    "why": pl.String,
+}
+"""Parts people added to what the counters showed, or took away: 12 good that were rejects are two entries."""
 
 LEDGER: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
