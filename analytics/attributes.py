@@ -20,12 +20,15 @@ _EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 def state_runs(intervals: pl.DataFrame) -> pl.DataFrame:
     """Intervals (`plant.frames.INTERVALS`) with stop_start and stop_length of the uncut run of the same state
-    they belong to: a stop whose fault code changes while it lasts is one stop."""
+    they belong to: a stop whose fault code changes while it lasts is one stop, unless people said that another one
+    `begins` (`as_said`)."""
     joined = (
         (pl.col("equipment") == pl.col("equipment").shift())
         & (pl.col("state") == pl.col("state").shift())
         & (pl.col("start") == pl.col("end").shift())
     )
+    if "begins" in intervals.columns:
+        joined = joined & ~pl.col("begins")
     rows = intervals.sort("equipment", "start").with_columns(run=(~joined.fill_null(False)).cum_sum())
     whole = rows.group_by("run").agg(
         stop_start=pl.col("start").min(), stop_length=pl.col("end").max() - pl.col("start").min()
@@ -63,16 +66,51 @@ def ideal_cycles(plant: Plant) -> pl.DataFrame:
     )
 
 
+def as_said(intervals: pl.DataFrame, recodes: pl.DataFrame) -> pl.DataFrame:
+    """Intervals (`plant.frames.INTERVALS`) with what people said the machine was doing (`RECODES` with a state) laid
+    over them, and `begins`: here begins a stop because somebody said so.
+
+    The raw value stays. The mapping's reason goes where the state is another one.
+    """
+    signal = intervals.with_columns(begins=pl.lit(False))
+    speaking = (
+        recodes.filter(pl.col("state").is_not_null()).select("equipment").unique().get_column("equipment")
+    )
+    if speaking.is_empty():
+        return signal
+    about = pl.col("equipment").is_in(speaking.implode())
+    raw = state_runs(intervals.filter(about))
+    entries = recodes.filter(about, pl.col("state").is_not_null() | pl.col("reason").is_null())
+    said = _newest(_ended(entries, raw), "state", "since").filter(pl.col("state").is_not_null())
+    marks = [frame.select("equipment", time=end) for frame in (raw, said) for end in ("start", "end")]
+    pieces = _between(pl.concat(marks))
+    pieces = _at(pieces, raw.select("equipment", "start", "end", "raw", "state", "reason"))
+    pieces = _at(pieces, said.rename({"state": "said"}))
+    same = pl.col("said").is_null() | pl.col("said").eq_missing(pl.col("state"))
+    over = pieces.filter(pl.col("state").is_not_null() | pl.col("said").is_not_null()).with_columns(
+        state=pl.coalesce("said", "state"),
+        reason=pl.when(same).then("reason"),
+        begins=(pl.col("since") == pl.col("start")).fill_null(False),
+    )
+    return pl.concat([signal.filter(~about), over.select(signal.columns)]).sort("equipment", "start")
+
+
 def resolve_recodes(recodes: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
     """equipment, start, end, reason without overlap: where entries overlap, the one made last holds.
 
     An entry without an end covers the rest of the stop it begins in (`stops` as of `state_runs`); one without
-    a reason takes earlier entries back.
+    a reason takes earlier entries back, unless it says a state.
     """
-    columns = ["equipment", "start", "end", "reason"]
     if recodes.is_empty():
-        return recodes.select(columns)
-    entries = recodes.sort("start").join_asof(
+        return recodes.select("equipment", "start", "end", "reason")
+    entries = recodes.filter(pl.col("reason").is_not_null() | pl.col("state").is_null())
+    return _newest(_ended(entries, stops), "reason").select("equipment", "start", "end", "reason")
+
+
+def _ended(entries: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
+    """Entries in the order they were made (`rank`), each with an end: its own, else that of the stop it begins in."""
+    numbered = entries.with_row_index("given")
+    open_ends = numbered.sort("start").join_asof(
         stops.select("equipment", "start", stop_end=pl.col("stop_start") + pl.col("stop_length")).sort(
             "start"
         ),
@@ -81,24 +119,48 @@ def resolve_recodes(recodes: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
         strategy="backward",
         check_sortedness=False,
     )
-    entries = entries.with_columns(end=pl.coalesce("end", "stop_end")).filter(pl.col("end") > pl.col("start"))
-    entries = entries.sort("at", "start").with_row_index("rank")
-    marks = pl.concat([entries.select("equipment", time="start"), entries.select("equipment", time="end")])
-    spans = (
-        marks.unique()
-        .sort("equipment", "time")
-        .with_columns(end=pl.col("time").shift(-1).over("equipment"))
-        .filter(pl.col("end").is_not_null())
+    whole = open_ends.with_columns(end=pl.coalesce("end", "stop_end")).filter(pl.col("end") > pl.col("start"))
+    return whole.sort("at", "given").drop("given", "stop_end").with_row_index("rank")
+
+
+def _newest(entries: pl.DataFrame, value: str, since: str | None = None) -> pl.DataFrame:
+    """equipment, start, end without overlap, with the value of the entry that was made last of those that cover it; and
+    as `since` where that entry begins."""
+    spans = _between(
+        pl.concat([entries.select("equipment", time="start"), entries.select("equipment", time="end")])
     )
     covering = spans.join_where(
-        entries.select("rank", "reason", by="equipment", since="start", until="end"),
+        entries.select("rank", value, by="equipment", begin="start", until="end"),
         pl.col("equipment") == pl.col("by"),
-        pl.col("since") <= pl.col("time"),
-        pl.col("until") > pl.col("time"),
+        pl.col("begin") <= pl.col("start"),
+        pl.col("until") > pl.col("start"),
     )
+    found = covering.sort("equipment", "start", "rank").unique(
+        ["equipment", "start"], keep="last", maintain_order=True
+    )
+    named = {} if since is None else {since: pl.col("begin")}
+    return found.select("equipment", "start", "end", value, **named)
+
+
+def _between(marks: pl.DataFrame) -> pl.DataFrame:
+    """equipment, start, end: the spans between neighbouring marks (equipment, time) of a machine."""
     return (
-        covering.sort("equipment", "time", "rank")
-        .unique(["equipment", "time"], keep="last", maintain_order=True)
-        .rename({"time": "start"})
-        .select(columns)
+        marks.unique()
+        .sort("equipment", "time")
+        .select("equipment", start="time", end=pl.col("time").shift(-1).over("equipment"))
+        .filter(pl.col("end").is_not_null())
     )
+
+
+def _at(pieces: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """Add what the span that covers each piece says; null where none does."""
+    said = [c for c in spans.columns if c not in ("equipment", "start", "end")]
+    found = pieces.join_asof(
+        spans.rename({"end": "until"}).sort("start"),
+        on="start",
+        by="equipment",
+        strategy="backward",
+        check_sortedness=False,  # sorted within each machine, which polars cannot check
+    )
+    covers = pl.col("until") > pl.col("start")
+    return found.with_columns(pl.when(covers).then(pl.col(c)).alias(c) for c in said).drop("until")

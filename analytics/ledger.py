@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
-from analytics.attributes import calendar_segments, ideal_cycles, resolve_recodes, state_runs
+from analytics.attributes import as_said, calendar_segments, ideal_cycles, resolve_recodes, state_runs
 from plant.calendar import BREAK, OFF
 from plant.frames import LEDGER, TIME, Window, empty
 from plant.model import BreakRule, Plant, Role
@@ -47,7 +47,7 @@ def ledger(
         schema={"equipment": pl.String, "begin": TIME},
         orient="row",
     )
-    stops = state_runs(intervals)
+    stops = state_runs(as_said(intervals, recodes))
     shifts = calendar_segments(plant, machines, window)
     cycles = ideal_cycles(plant)
     recoded = resolve_recodes(recodes, stops)
@@ -221,12 +221,14 @@ def _book(
 
 
 def _parts(increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """Increments as good, reject and rework. A total counter gives the missing one of good and reject."""
+    """Increments as good, reject and rework. A total counter gives the missing one of good and reject; what people
+    corrected is meant as they said it."""
     roles = plant.roles()
+    corrected = pl.col("flag").eq_missing(pl.lit("corrected"))
     total = pl.col("kind") == Role.TOTAL.value
     no_good = pl.col("equipment").is_in([m for m, has in roles.items() if Role.GOOD not in has])
     no_reject = pl.col("equipment").is_in([m for m, has in roles.items() if Role.REJECT not in has])
-    derived = pl.col("equipment").is_in([m for m, has in roles.items() if Role.TOTAL in has])
+    derived = ~corrected & pl.col("equipment").is_in([m for m, has in roles.items() if Role.TOTAL in has])
     sign: dict[str, ChainedThen | Then] = {
         "good": pl.when((pl.col("kind") == Role.GOOD.value) | (total & no_good))
         .then(1)
@@ -242,5 +244,5 @@ def _parts(increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
         "equipment",
         "time",
         *((pl.col("quantity") * expression.otherwise(0)).alias(name) for name, expression in sign.items()),
-        flagged=pl.col("flag").is_not_null().cast(pl.Int64),
+        flagged=(pl.col("flag").is_not_null() & ~corrected).cast(pl.Int64),
     )

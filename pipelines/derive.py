@@ -52,6 +52,7 @@ def derive(
     runs: pl.DataFrame | None = None,
     until: datetime | None = None,
     edges: Iterable[datetime] = (),
+    corrections: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The ledger (`plant.frames.LEDGER`) of a window, from samples to rows.
 
@@ -66,13 +67,19 @@ def derive(
     found = facts(samples, plant, until, orders)
     return ledger(
         found.intervals,
-        found.increments,
+        found.increments if corrections is None else corrected(found.increments, corrections),
         booked(found.runs, runs),
         empty(RECODES) if recodes is None else recodes,
         plant,
         window,
         edges,
     )
+
+
+def corrected(increments: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:
+    """Increments with what people corrected (`plant.frames.CORRECTIONS`) among them."""
+    said = corrections.select("equipment", "time", "kind", "quantity", flag=pl.lit("corrected", pl.String))
+    return pl.concat([increments, said])
 
 
 def booked(seen: pl.DataFrame, runs: pl.DataFrame | None) -> pl.DataFrame:

@@ -5,15 +5,16 @@ news of a machine from an instant on leaves its rows before that alone, save tho
 a micro-stop.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
 from analytics.ledger import ledger
+from pipelines.derive import corrected
 from pipelines.fold import Fold
-from plant.frames import TIME, Window
+from plant.frames import CORRECTIONS, TIME, Window, empty
 from plant.model import Plant
 
 
@@ -22,6 +23,7 @@ class _Derived:
     window: Window
     runs: pl.DataFrame
     recodes: pl.DataFrame
+    corrections: pl.DataFrame
     edges: frozenset[datetime]
     rows: pl.DataFrame
 
@@ -41,18 +43,24 @@ class RunningLedger:
         self._last: _Derived | None = None
 
     def rows(
-        self, window: Window, runs: pl.DataFrame, recodes: pl.DataFrame, edges: Iterable[datetime] = ()
+        self,
+        window: Window,
+        runs: pl.DataFrame,
+        recodes: pl.DataFrame,
+        edges: Iterable[datetime] = (),
+        corrections: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
         """As `analytics.ledger.ledger` of all the fold's facts up to the end of the window."""
         edges = frozenset(edges)
+        corrections = empty(CORRECTIONS) if corrections is None else corrections
         last, self._last = self._last, None  # should this fail, the next call begins anew
-        starts = self._starts(last, window, runs, recodes, edges)
+        starts = self._starts(last, window, runs, recodes, corrections, edges)
         since = dict(starts.select("equipment", "begin").iter_rows())
-        found = self._fold.facts(window.end, since=since)
+        found = self._fold.facts(window.end, since=since | _said_since(recodes, since))
         oldest = min(since.values(), default=window.start)
         rows = ledger(
             found.intervals,
-            found.increments,
+            corrected(found.increments, corrections),
             runs,
             recodes,
             self._plant,
@@ -64,7 +72,7 @@ class RunningLedger:
             old = last.rows.join(starts.select("equipment", "begin"), on="equipment", maintain_order="left")
             old = old.filter(pl.col("start") >= window.start, pl.col("end") <= pl.col("begin")).drop("begin")
             rows = pl.concat([old, rows]).sort("equipment", "start")
-        self._last = _Derived(window, runs, recodes, edges, rows)
+        self._last = _Derived(window, runs, recodes, corrections, edges, rows)
         return rows
 
     def _starts(
@@ -73,6 +81,7 @@ class RunningLedger:
         window: Window,
         runs: pl.DataFrame,
         recodes: pl.DataFrame,
+        corrections: pl.DataFrame,
         edges: frozenset[datetime],
     ) -> pl.DataFrame:
         """equipment, begin: from where the rows of each machine must be derived."""
@@ -84,7 +93,14 @@ class RunningLedger:
         news = [
             self._machines.select("equipment", time=pl.lit(min([last.window.end, *differing]), TIME)),
             pl.DataFrame(list(changed.items()), schema={"equipment": pl.String, "time": TIME}, orient="row"),
-            *(_differing(*pair, window.start) for pair in ((last.runs, runs), (last.recodes, recodes))),
+            *(
+                _differing(*pair, window.start)
+                for pair in (
+                    (last.runs, runs),
+                    (last.recodes, recodes),
+                    (_spans(last.corrections), _spans(corrections)),
+                )
+            ),
         ]
         news_from = pl.concat(news).group_by("equipment").agg(pl.col("time").min())
         # Rows were begun at the new start of the window, or they cannot be kept.
@@ -101,6 +117,18 @@ class RunningLedger:
         return whole.join(found, on="equipment", how="left").select(
             "equipment", begin=pl.coalesce("found", "begin")
         )
+
+
+def _said_since(recodes: pl.DataFrame, since: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Where people said what a machine was doing, its stops may be made of several of the signal's: from where on all of
+    them are needed."""
+    said = recodes.filter(pl.col("state").is_not_null()).group_by("equipment").agg(pl.col("start").min())
+    return {machine: min(start, since.get(machine, start)) for machine, start in said.iter_rows()}
+
+
+def _spans(corrections: pl.DataFrame) -> pl.DataFrame:
+    tick = pl.duration(microseconds=1)
+    return corrections.with_columns(start=pl.col("time"), end=pl.col("time") + tick)
 
 
 def _differing(before: pl.DataFrame, now: pl.DataFrame, since: datetime) -> pl.DataFrame:

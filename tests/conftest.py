@@ -201,8 +201,7 @@ class MemoryBackend:
         return START + timedelta(seconds=monotonic() - self._began)
 
     def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
-        rows = [(e["equipment"], e["start"], e["end"], e["reason"], e["user"], e["at"]) for e in self.entries]
-        recodes = pl.DataFrame(rows, schema=dict(RECODES), orient="row")
+        recodes = pl.DataFrame(self.entries, schema=dict(RECODES))
         clipped = Window(max(window.start, HISTORY), min(max(window.end, HISTORY), self.now()))
         found = ledger(self._intervals, self._increments, self._runs, recodes, self.plant, clipped)
         return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
@@ -294,6 +293,8 @@ class MemoryBackend:
             "reason": reason or None,
             "user": user,
             "at": self.now(),
+            "state": None,
+            "note": None,
         }
         self.entries.append(row)
 

@@ -52,7 +52,9 @@ class Case:
     samples: list[tuple[datetime, str, str, float | None, str | None, int, datetime]] = field(
         default_factory=list
     )
-    recodes: list[tuple[str, datetime, datetime, str, str, datetime]] = field(default_factory=list)
+    recodes: list[tuple[str, datetime, datetime, str, str, datetime, None, None]] = field(
+        default_factory=list
+    )
     expected: list[tuple[str, str, str, float]] = field(default_factory=list)
 
 
@@ -82,7 +84,7 @@ def read(path: Path) -> Case:
                 case.samples.append((at(clock), machine, counter, float(number), None, 0, at(clock)))
             case ["recode", first, last, reason]:
                 made = DAY + timedelta(days=2, seconds=len(case.recodes))
-                case.recodes.append((machine, at(first), at(last), reason, "ada", made))
+                case.recodes.append((machine, at(first), at(last), reason, "ada", made, None, None))
             case ["expect", *rest]:
                 tolerance = 1e-6
                 if "within" in rest:

@@ -130,9 +130,9 @@ def frame(drawn: Sequence[tuple[int, str, str, float | None, str | None, int]]) 
 
 RECODED = pl.DataFrame(
     [
-        ("a", at(100), at(300), "clean", "ada", at(500)),
-        ("a", at(200), at(400), "jam", "bob", at(501)),
-        ("b", at(50), None, "clean", "bob", at(502)),
+        ("a", at(100), at(300), "clean", "ada", at(500), None, None),
+        ("a", at(200), at(400), "jam", "bob", at(501), None, None),
+        ("b", at(50), None, "clean", "bob", at(502), None, None),
     ],
     schema=dict(RECODES),
     orient="row",

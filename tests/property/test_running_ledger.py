@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from analytics.ledger import ledger
-from pipelines.derive import booked
+from pipelines.derive import booked, corrected
 from pipelines.fold import Fold
 from pipelines.running import RunningLedger
-from plant.frames import ORDER_RUNS, RECODES, SAMPLES, Window, empty
+from plant.frames import CORRECTIONS, ORDER_RUNS, RECODES, SAMPLES, Window, empty
 from plant.model import (
     Break,
     BreakRule,
@@ -145,7 +145,7 @@ def test_whatever_comes_the_rows_are_those_made_from_scratch(data: st.DataObject
     every = timedelta(seconds=data.draw(st.sampled_from([0, 20, 60, 5000]), "checkpoint every"))
     fold = Fold(PLANT, store.read, START, checkpoint_every=every)
     running = RunningLedger(PLANT, fold)
-    recodes, runs = empty(RECODES), empty(ORDER_RUNS)
+    recodes, runs, corrections = empty(RECODES), empty(ORDER_RUNS), empty(CORRECTIONS)
     now, begin, step = 0, 0, data.draw(st.sampled_from([30, 100]), "grid")
     for number in range(data.draw(st.integers(1, 12), "ticks")):
         now += data.draw(st.sampled_from([0, 1, 1, 5, 30, 90, 300]), "passes")
@@ -154,15 +154,21 @@ def test_whatever_comes_the_rows_are_those_made_from_scratch(data: st.DataObject
             store.add(batch)
             fold.accept(batch)
         event = data.draw(
-            st.sampled_from(["", "", "", "recode", "take back", "run", "end", "forget"]), "event"
+            st.sampled_from(["", "", "", "recode", "recode", "take back", "correct", "run", "end", "forget"]),
+            "event",
         )
         machine = data.draw(st.sampled_from("ab"))
         first = max(now - data.draw(st.sampled_from([0, 3, 60, 400])), 0)
         if event == "recode":
             end = data.draw(st.sampled_from([None, at(first + 50)]))
             said = data.draw(st.sampled_from(["clean", "stop", None]))
-            entry = [(machine, at(first), end, said, "ada", at(6000 + number))]
+            doing = data.draw(st.sampled_from([None, None, "down", "running", "setup"]))
+            entry = [(machine, at(first), end, said, "ada", at(6000 + number), doing, None)]
             recodes = pl.concat([recodes, pl.DataFrame(entry, schema=dict(RECODES), orient="row")])
+        elif event == "correct":
+            kind = data.draw(st.sampled_from(["good", "reject"]))
+            fact = [(machine, at(first), kind, -3, "ada", at(6000 + number), "")]
+            corrections = pl.concat([corrections, pl.DataFrame(fact, schema=dict(CORRECTIONS), orient="row")])
         elif event == "take back":
             recodes = recodes.head(max(recodes.height - 1, 0))
         elif (
@@ -182,10 +188,16 @@ def test_whatever_comes_the_rows_are_those_made_from_scratch(data: st.DataObject
         extra = data.draw(st.sampled_from([[], [], [at(max(now - 45, 0))]]), "moving edge")
         window = Window(at(begin), at(now))
         given_runs = booked(fold.runs(at(now), ORDERS), runs)
-        found = running.rows(window, given_runs, recodes, [*grid, *extra])
+        found = running.rows(window, given_runs, recodes, [*grid, *extra], corrections)
         facts = fold.facts(at(now))
         scratch = ledger(
-            facts.intervals, facts.increments, given_runs, recodes, PLANT, window, [*grid, *extra]
+            facts.intervals,
+            corrected(facts.increments, corrections),
+            given_runs,
+            recodes,
+            PLANT,
+            window,
+            [*grid, *extra],
         )
         assert_frame_equal(found, scratch)
 
@@ -236,7 +248,7 @@ def test_a_stop_that_outgrows_a_micro_stop_and_one_that_is_coded_later_change_th
         rows = running.rows(Window(START, at(second + 20)), runs, none, [at(s) for s in range(0, second, 30)])
     stopped = pl.col("equipment") == "b", pl.col("state") == "down"
     assert rows.filter(*stopped)["category"].unique().to_list() == ["unplanned_downtime"]
-    entry = [("b", at(60), None, "clean", "ada", at(900))]
+    entry = [("b", at(60), None, "clean", "ada", at(900), None, None)]
     said = pl.DataFrame(entry, schema=dict(RECODES), orient="row")
     rows = running.rows(Window(START, at(280)), runs, said, [at(s) for s in range(0, 240, 30)])
     coded = rows.filter(*stopped, pl.col("start") >= at(60))

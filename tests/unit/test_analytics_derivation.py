@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from analytics.ledger import LedgerError, check
 from pipelines.derive import derive, facts
-from plant.frames import BAD, RECODES, SAMPLES, TIME, Window, empty
+from plant.frames import BAD, CORRECTIONS, RECODES, SAMPLES, TIME, Window, empty
 from plant.model import (
     Break,
     BreakRule,
@@ -117,7 +117,7 @@ def samples(**signals: Sequence[tuple]) -> pl.DataFrame:
 
 def recodes(*entries: tuple[float, float | None, str | None]) -> pl.DataFrame:
     rows = [
-        ("m", at(a), None if b is None else at(b), reason, "ada", at(9000 + i))
+        ("m", at(a), None if b is None else at(b), reason, "ada", at(9000 + i), None, None)
         for i, (a, b, reason) in enumerate(entries)
     ]
     return pl.DataFrame(rows, schema=dict(RECODES), orient="row")
@@ -370,3 +370,99 @@ def test_no_machines_and_no_window_give_no_rows() -> None:
     assert derive(empty(SAMPLES), plant(), Window(at(0), at(0))).is_empty()
     bare = replace(plant(), equipment={}, signals={})
     assert derive(empty(SAMPLES), bare, Window(at(0), at(10))).is_empty()
+
+
+def said(*entries: tuple[float, float | None, str | None, str | None]) -> pl.DataFrame:
+    """(from, to, state, reason) of `m`, in the order they were said."""
+    rows = [
+        ("m", at(a), None if b is None else at(b), reason, "ada", at(9000 + i), state, None)
+        for i, (a, b, state, reason) in enumerate(entries)
+    ]
+    return pl.DataFrame(rows, schema=dict(RECODES), orient="row")
+
+
+def stops_of(ledger: pl.DataFrame) -> list[tuple]:
+    """(start of the row, start of its stop, state, reason, category), the edge of the ideal cycle left out."""
+    edge = pl.struct("stop_start", "raw", "state", "reason", "category").rle_id()
+    seconds_of = [(pl.col(c) - START).dt.total_seconds() for c in ("start", "stop_start")]
+    rows = ledger.filter(edge.is_first_distinct())
+    return rows.select(*seconds_of, "state", "reason", "category").rows()
+
+
+def test_a_split_makes_two_stops_each_judged_by_its_own_length() -> None:
+    frame = samples(state=[(0, RUN), (100, JAM), (400, RUN)])
+    entries = said((100, 200, None, "clean"), (200, 400, "down", None))
+    ledger = derive(frame, plant(), Window(at(0), at(500)), recodes=entries)
+    assert stops_of(ledger) == [
+        (0, 0, "running", None, "running"),
+        (100, 100, "down", "clean", "planned_downtime"),
+        (200, 200, "down", "jam", "unplanned_downtime"),
+        (400, 400, "running", None, "running"),
+    ]
+    shorter = derive(frame, plant(), Window(at(0), at(500)), recodes=said((290, 400, "down", None)))
+    assert stops_of(shorter)[1:3] == [
+        (100, 100, "down", "jam", "unplanned_downtime"),
+        (290, 290, "down", "jam", "micro_stop"),
+    ]
+
+
+def test_merged_stops_are_one_and_the_parts_between_stay_counted() -> None:
+    frame = samples(
+        state=[(0, RUN), (100, STOP), (200, RUN), (210, JAM), (300, RUN)], good=[(0, 0), (205, 3), (400, 9)]
+    )
+    window = Window(at(0), at(400))
+    before = derive(frame, plant(), window)
+    merged = said((100, 300, "down", None), (100, 300, None, "clean"))
+    ledger = derive(frame, plant(), window, recodes=merged)
+    assert [row[:4] for row in stops_of(ledger)] == [
+        (0, 0, "running", None),
+        *((s, 100, "down", "clean") for s in (100, 200, 210)),
+        (300, 300, "running", None),
+    ]
+    assert ledger["raw"].to_list() == ["6", "9", "6", "901", "6"], "the raw signal stays"
+    assert ledger["good"].sum() == before["good"].sum() == 3
+    taken_back = pl.concat([merged, said((100, 300, None, None)).with_columns(at=pl.lit(at(9900), TIME))])
+    assert_frame_equal(derive(frame, plant(), window, recodes=taken_back), before)
+
+
+def test_a_merged_stop_that_goes_on_is_one_with_what_comes() -> None:
+    frame = samples(state=[(0, RUN), (100, STOP), (200, RUN), (210, JAM), (600, RUN)])
+    entries = said((100, 300, "down", None), (100, None, None, "clean"))
+    ledger = derive(frame, plant(), Window(at(0), at(700)), recodes=entries)
+    assert {row[1:4] for row in stops_of(ledger)[1:-1]} == {(100, "down", "clean")}
+    assert seconds(ledger, "reason") == {None: 200, "clean": 500}
+
+
+def test_what_people_say_of_unknown_time_is_known_and_the_reason_of_the_signal_does_not_follow() -> None:
+    frame = samples(state=[(0, RUN), (100, None), (200, JAM), (400, RUN)])
+    entries = said((120, 180, "running", None), (200, 400, "starved", None), (250, 300, "down", "clean"))
+    ledger = derive(frame, plant(), Window(at(0), at(500)), recodes=entries)
+    assert [(s, state, reason) for s, _, state, reason, _ in stops_of(ledger)] == [
+        (0, "running", None),
+        (100, "unknown", None),
+        (120, "running", None),
+        (180, "unknown", None),
+        (200, "starved", None),
+        (250, "down", "clean"),
+        (300, "starved", None),
+        (400, "running", None),
+    ]
+
+
+def test_a_state_and_a_reason_said_one_after_the_other_both_hold() -> None:
+    frame = samples(state=[(0, RUN), (100, STOP), (400, RUN)])
+    entries = said((100, 400, None, "jam"), (100, 400, "starved", None), (100, 400, None, "clean"))
+    ledger = derive(frame, plant(), Window(at(0), at(500)), recodes=entries)
+    assert stops_of(ledger)[1] == (100, 100, "starved", "clean", "planned_downtime")
+
+
+def test_corrected_counts_are_taken_as_they_are_said() -> None:
+    frame = samples(state=[(0, RUN)], total=[(0, 0), (200, 50)], reject=[(0, 0), (200, 5)])
+    rows = [
+        ("m", at(150), kind, quantity, "ada", at(9000), "wrong bin")
+        for kind, quantity in (("good", -12), ("reject", 12))
+    ]
+    facts_said = pl.DataFrame(rows, schema=dict(CORRECTIONS), orient="row")
+    of = plant(counters=(Role.TOTAL, Role.REJECT))
+    ledger = derive(frame, of, Window(at(0), at(300)), corrections=facts_said)
+    assert ledger.select(pl.col("good", "reject", "rework", "flagged").sum()).row(0) == (33, 17, 0, 0)
