@@ -1,0 +1,109 @@
+"""The ideal-cycle auditor: standards that cannot be right, and what they should be from when."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+
+from analytics.idealcycle import audit, rated_cycles, shape
+from plant.frames import CYCLES, ORDER_RUNS, empty
+from plant.model import Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
+
+ZONE = ZoneInfo("Europe/Berlin")
+DAY = datetime(2026, 3, 1, 23, tzinfo=UTC)  # midnight in Berlin
+
+
+def plant(ideal: float | None = 10, usual: str | None = "p") -> Plant:
+    cycle = (
+        ()
+        if ideal is None
+        else (
+            IdealCycle(equipment="m", cycle=timedelta(seconds=99)),
+            IdealCycle(equipment="m", cycle=timedelta(seconds=ideal), valid_from=DAY - timedelta(days=1)),
+        )
+    )
+    return Plant(
+        site=Site(id="s", name="s", zone=ZONE),
+        equipment={"m": Equipment(id="m", name="m", level=EquipmentLevel.WORK_UNIT, material=usual)},
+        signals={("m", "state"): Signal(id="state", equipment="m", role=Role.STATE)},
+        materials={"p": Material(id="p", name="p", ideal_cycles=cycle)},
+    )
+
+
+def cycles(*spans: tuple[float, int, float]) -> pl.DataFrame:
+    """Day, parts and seconds per part; parts are made one after the other from the day's 06:00 on."""
+    rows = []
+    for day, parts, seconds in spans:
+        begin = DAY + timedelta(days=day, hours=6)
+        for n in range(parts):
+            # A tenth is a bit faster and a third is slower, as on a real machine.
+            took = seconds * (0.99 if n % 10 == 0 else 1.3 if n % 3 == 0 else 1.0)
+            rows.append(("m", begin + timedelta(seconds=10 * n), round(took * 1e6), 1))
+    return pl.DataFrame(rows, schema=dict(CYCLES), orient="row")
+
+
+def judged(frame: pl.DataFrame, of: Plant) -> dict[str, object]:
+    (row,) = audit(rated_cycles(frame, empty(ORDER_RUNS), of), ZONE).rows(named=True)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict", "proposal"),
+    [
+        (10, "right", None),
+        (8, "too_slow", 7_920_000),
+        (12, "never_reached", 11_880_000),
+    ],
+)
+def test_the_best_demonstrated_cycle_judges_the_standard(
+    seconds: float, verdict: str, proposal: int | None
+) -> None:
+    found = judged(cycles((0, 300, seconds)), plant())
+    assert (found["verdict"], found["proposal"]) == (verdict, proposal)
+    assert found["valid_from"] == (DAY if proposal else None)
+    assert found["ideal"] == 10_000_000 and found["parts"] == 300
+
+
+def test_a_missing_standard_gets_a_proposal_and_few_parts_get_none() -> None:
+    assert judged(cycles((0, 300, 8)), plant(None))["verdict"] == "missing"
+    few = judged(cycles((0, 50, 8)), plant())
+    assert (few["verdict"], few["proposal"]) == ("too_few", None)
+
+
+def test_a_change_in_the_middle_is_dated_and_not_smeared() -> None:
+    found = judged(cycles((0, 300, 10), (1, 300, 10), (2, 300, 8), (3, 300, 8)), plant())
+    assert (found["verdict"], found["proposal"]) == ("too_slow", 7_920_000)
+    assert found["valid_from"] == DAY + timedelta(days=2)
+
+
+def test_performance_is_ideal_time_over_time_taken() -> None:
+    found = judged(cycles((0, 300, 10)), plant())
+    took = 30 * 9.9 + 90 * 13 + 180 * 10
+    assert found["performance"] == pytest.approx(3000 / took)
+
+
+def test_the_order_that_runs_says_what_is_made_and_a_reading_of_many_counts_as_many() -> None:
+    frame = pl.DataFrame(
+        [("m", DAY + timedelta(hours=1), 5_000_000, 90), ("m", DAY + timedelta(hours=3), 9_000_000, 10)],
+        schema=dict(CYCLES),
+        orient="row",
+    )
+    run = pl.DataFrame(
+        [("m", DAY, DAY + timedelta(hours=2), "o", "q")], schema=dict(ORDER_RUNS), orient="row"
+    )
+    rated = rated_cycles(frame, run, plant())
+    assert rated.sort("time").select("material", "ideal").rows() == [("q", None), ("p", 10_000_000)]
+    alone = rated_cycles(frame, empty(ORDER_RUNS), plant())
+    (row,) = audit(alone, ZONE).rows(named=True)
+    assert (row["best"], row["median"], row["slowest"]) == (5_000_000, 5_000_000, 5_000_000)
+    assert rated_cycles(frame, empty(ORDER_RUNS), plant(usual=None))["material"].null_count() == 2
+
+
+def test_the_shape_holds_every_part_once() -> None:
+    rated = rated_cycles(cycles((0, 300, 10), (1, 3, 100)), empty(ORDER_RUNS), plant())
+    found = shape(rated)
+    assert found["parts"].sum() == 303
+    assert found.filter(pl.col("to").is_null())["parts"].sum() == 3
+    edges = found.filter(pl.col("to").is_not_null()).select("from", "to").rows()
+    assert all(low < high for low, high in edges)
