@@ -16,8 +16,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from analytics.bottleneck import bottleneck_shares, bottlenecks
+from analytics.idealcycle import audit
+from analytics.microstops import clusters
 from analytics.summary import DIMENSIONS, summarise
-from dashboards import figures, params, trends
+from dashboards import figures, improvement, params, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Refused, Unavailable
 from plant.model import Convention
@@ -67,6 +70,7 @@ def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
     """Every route under /api/v1, /health and /metrics."""
     api = APIRouter(default_response_class=Json)
     _reads(api, backend)
+    _improvement(api, backend)
     _sources(api, backend)
     _actions(api, backend)
     _samples(api, backend)
@@ -191,6 +195,47 @@ def _reads(api: APIRouter, backend: Backend) -> None:
         """What was said about one stop, oldest first; the last entry counts."""
         params.machines(backend.plant, [equipment])
         return Json([dict(entry) for entry in backend.recodes(equipment, params.instant("start", start))])
+
+
+def _improvement(api: APIRouter, backend: Backend) -> None:
+    @api.get("/api/v1/bridge", tags=["figures"])
+    def oee_bridge(
+        before_from: Annotated[str, Query(description="Start of the first window, ISO 8601 with zone")],
+        before_to: Annotated[str, Query(description="Its end")],
+        start: From = None,
+        to: To = None,
+        equipment: Equipment = None,
+    ) -> Response:
+        """Why the OEE of [from, to) differs from that of another window: effects whose points add up to the difference."""
+        machines = params.machines(backend.plant, equipment or ())
+        before = params.window(backend, before_from, before_to)
+        found = improvement.compare(backend, before, params.window(backend, start, to), machines)
+        if found.problem:
+            raise Refused(f"bridge: {found.problem}")
+        effects = found.effects.to_dicts()
+        return Json({"oee_before": found.oee_before, "oee_after": found.oee_after, "effects": effects})
+
+    @api.get("/api/v1/ideal-cycles", tags=["figures"])
+    def ideal_cycles(start: From = None, to: To = None, equipment: Equipment = None) -> Response:
+        """Each ideal cycle against the cycle times of the window (microseconds), and what it should be from when."""
+        machines = params.machines(backend.plant, equipment or ())
+        cycles = backend.cycles(params.window(backend, start, to), machines)
+        return Json({"rows": audit(cycles, backend.plant.site.zone).to_dicts()})
+
+    @api.get("/api/v1/bottlenecks", tags=["figures"])
+    def bottleneck_spans(start: From = None, to: To = None, equipment: Equipment = None) -> Response:
+        """Which machine held its line up, and when (active period method); `shares` sums it up per machine."""
+        machines = params.machines(backend.plant, equipment or ())
+        rows = backend.ledger(params.window(backend, start, to), machines)
+        found, shares = bottlenecks(rows).to_dicts(), bottleneck_shares(rows).to_dicts()
+        return Json({"spans": found, "shares": shares})
+
+    @api.get("/api/v1/micro-stops", tags=["figures"])
+    def micro_stops(start: From = None, to: To = None, equipment: Equipment = None) -> Response:
+        """Swarms of micro-stops, most time lost first (microseconds)."""
+        machines = params.machines(backend.plant, equipment or ())
+        rows = backend.ledger(params.window(backend, start, to), machines)
+        return Json({"rows": clusters(rows).to_dicts()})
 
 
 def _sources(api: APIRouter, backend: Backend) -> None:

@@ -68,7 +68,8 @@ SHOWN: Mapping[TimeCategory, tuple[str, str]] = {
 """Word and colour of each category."""
 
 
-def _frame(theme: str, height: int) -> dict[str, Any]:
+def frame(theme: str, height: int) -> dict[str, Any]:
+    """The layout all charts begin with."""
     colours = COLOURS[theme]
     axis = {"gridcolor": colours["line"], "zerolinecolor": colours["line"], "linecolor": colours["line"]}
     return {
@@ -93,7 +94,7 @@ def pareto(losses: Sequence[Loss], theme: str) -> dict[str, Any]:
         running += loss.seconds
         shares.append(100 * running / total)
     names = [loss.name for loss in losses]
-    layout = _frame(theme, 320)
+    layout = frame(theme, 320)
     layout |= {"showlegend": False, "bargap": 0.35}
     layout["xaxis"] |= {"automargin": True, "showgrid": False}
     layout["yaxis"] |= {"title": {"text": "minutes"}, "rangemode": "tozero"}
@@ -171,7 +172,7 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
                 },
             }
         )
-    layout = _frame(theme, 96 + 34 * len(lanes))
+    layout = frame(theme, 96 + 34 * len(lanes))
     layout |= {
         "barmode": "overlay",
         "bargap": 0.3,
@@ -208,7 +209,7 @@ def trends(
     colours = COLOURS[theme]
     plot = TREND_PLOTS.get(len(shown), TREND_PLOT)
     inner = len(shown) * (plot + TREND_HEAD)
-    layout = _frame(theme, inner + 64)
+    layout = frame(theme, inner + 64)
     layout |= {"hovermode": "x unified", "hoversubplots": "axis", "showlegend": False}
     layout["margin"] |= {"l": 58, "r": 14, "t": 24, "b": 40}
     layout["xaxis"] |= {

@@ -37,6 +37,10 @@ class Backend(Onboarding, Protocol):
     def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Ledger rows (`plant.frames.LEDGER`) clipped to the window."""
 
+    def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        """Cycle times (`plant.frames.CYCLES`) in the window, with the material made and its ideal cycle at that time
+        (microseconds, null: unknown)."""
+
     def trend(
         self, window: Window, every: timedelta, equipment: Sequence[str], signals: Sequence[str]
     ) -> pl.DataFrame:

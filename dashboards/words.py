@@ -28,6 +28,11 @@ def percent(ratio: float | None, places: int = 1) -> str:
     return NONE if ratio is None else f"{ratio * 100:.{places}f} %"
 
 
+def points(share: float | None) -> str:
+    """0.028 -> +2.8; a share's change in percentage points."""
+    return NONE if share is None else f"{share * 100:+.1f}".replace("-", _MINUS)
+
+
 def length(seconds: float | None) -> str:
     """42 s, 12 min, 1 h 5 min, 3 d 4 h."""
     if seconds is None:

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from analytics.cycles import cycle_times
+from analytics.idealcycle import rated_cycles
 from analytics.ledger import ledger
 from analytics.summary import summarise
 from collectors.gaps import Gap
@@ -204,6 +206,11 @@ class MemoryBackend:
         recodes = pl.DataFrame(self.entries, schema=dict(RECODES))
         clipped = Window(max(window.start, HISTORY), min(max(window.end, HISTORY), self.now()))
         found = ledger(self._intervals, self._increments, self._runs, recodes, self.plant, clipped)
+        return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
+
+    def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        found = rated_cycles(cycle_times(self._increments, self._intervals), self._runs, self.plant)
+        found = found.filter(pl.col("time").is_between(window.start, min(window.end, self.now()), closed="left"))
         return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
 
     @cached_property

@@ -31,6 +31,7 @@ WINDOW = Window(NOW - timedelta(hours=3), NOW)
 ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "snapshot": lambda b: (),
     "ledger": lambda b: (WINDOW, ["filler"]),
+    "cycles": lambda b: (WINDOW, ["filler"]),
     "trend": lambda b: (WINDOW, timedelta(minutes=5), ["filler"], None),
     "last": lambda b: (NOW, ["filler"]),
     "shifts": lambda b: (WINDOW,),

@@ -52,6 +52,32 @@ def test_kpis_by_hour_are_cut_at_local_hours(client: TestClient) -> None:
     assert [row["duration"] // 9 // 60_000_000 for row in rows] == [30, 60, 60]
 
 
+def test_a_bridge_ends_where_the_other_window_stands(client: TestClient) -> None:
+    window = {"from": "2026-03-04T07:00:00Z", "to": "2026-03-04T09:00:00Z"}
+    before = {"before_from": "2026-03-04T05:00:00Z", "before_to": "2026-03-04T07:00:00Z"}
+    found = client.get("/api/v1/bridge", params=window | before).json()
+    reached = found["oee_before"] + sum(effect["points"] for effect in found["effects"])
+    assert reached == pytest.approx(found["oee_after"])
+    assert all(effect["name"] for effect in found["effects"])
+    assert found["oee_after"] == client.get("/api/v1/kpis", params=window).json()["rows"][0]["oee"]
+    unseen = {"before_from": "2020-01-01T00:00:00Z", "before_to": "2020-01-02T00:00:00Z"}
+    refused = client.get("/api/v1/bridge", params=window | unseen)
+    assert refused.status_code == 400 and "the first window has no known planned time" in refused.text
+
+
+def test_what_to_work_on(client: TestClient) -> None:
+    window = {"from": "2026-03-04T05:00:00Z", "to": "2026-03-04T09:00:00Z"}
+    verdicts = {
+        row["equipment"]: row["verdict"]
+        for row in client.get("/api/v1/ideal-cycles", params=window).json()["rows"]
+    }
+    assert verdicts["cnc-1"] == "too_slow" and verdicts["filler"] == "right"
+    found = client.get("/api/v1/bottlenecks", params=window).json()
+    assert {span["line"] for span in found["spans"]} == {"bottling", "machining"}
+    assert found["shares"][0]["share"] == 1
+    assert client.get("/api/v1/micro-stops", params=window).json() == {"rows": []}
+
+
 def test_ledger_pages_hold_every_row_once(client: TestClient) -> None:
     query = {"from": "2026-03-04T05:00:00Z", "to": "2026-03-04T09:00:00Z", "equipment": "machining"}
     whole = client.get("/api/v1/ledger", params=query).json()

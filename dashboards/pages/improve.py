@@ -1,0 +1,222 @@
+"""What to work on: why OEE changed, which machine holds its line up, which standards are wrong, where short stops swarm."""
+
+from typing import Any
+
+import polars as pl
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from analytics.bottleneck import bottleneck_shares
+from analytics.idealcycle import audit, shape
+from analytics.microstops import clusters
+from dashboards import improvement, params, parts, words
+from dashboards import improvementcharts as charts
+from dashboards.pages import Page, Query
+from dashboards.ports import Backend
+from plant.model import Plant
+
+PATH = "/improve"
+STEPS = 9
+"""Effects the chart of the bridge shows; the table has all."""
+SHOWN = 15
+"""Rows of a table of effects or clusters."""
+
+
+def layout(backend: Backend, query: Query, theme: str) -> Component:
+    """The page for a window, what it is compared with, machines, and the product whose cycle times are drawn."""
+    plant = backend.plant
+    name, against = query.get("window", "last"), query.get("against", "before")
+    window = parts.period(backend, name)
+    machines = params.machines(plant, [query["machine"]] if query.get("machine") else [])
+    before = improvement.earlier(backend, name, window, against)
+    ledger = backend.ledger(window, machines)
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div(
+                        [
+                            parts.choice(
+                                "Window",
+                                parts.PERIODS.items(),
+                                name,
+                                lambda v: parts.link(PATH, query, window=v),
+                            ),
+                            html.Div(
+                                [
+                                    html.Span("Compared with"),
+                                    parts.choice(
+                                        "Compared with",
+                                        improvement.AGAINST.items(),
+                                        against,
+                                        lambda v: parts.link(PATH, query, against=v),
+                                    ),
+                                ],
+                                className="labelled",
+                            ),
+                        ],
+                        className="choices",
+                    ),
+                    parts.machine_choice(backend, PATH, query),
+                ],
+                className="toolbar",
+            ),
+            _bridge(backend, improvement.compare(backend, before, window, machines), theme),
+            _bottlenecks(plant, ledger, theme),
+            _standards(backend, backend.cycles(window, machines), query, theme),
+            _clusters(backend, ledger, query),
+        ],
+        className="page",
+    )
+
+
+def _bridge(backend: Backend, found: improvement.Comparison, theme: str) -> Component:
+    plant, now = backend.plant, backend.now()
+    spans = [
+        f"{words.moment(w.start, plant.site.zone, now)} to {words.moment(w.end, plant.site.zone, now)}"
+        for w in (found.before, found.after)
+    ]
+    if found.problem or found.oee_before is None or found.oee_after is None:
+        text = (
+            f"Nothing to compare: {found.problem or 'one of the windows has no OEE'}. Choose another window."
+        )
+        return parts.panel("Why OEE changed", html.P(text, className="empty"))
+    change = found.oee_after - found.oee_before
+    verdict = (
+        "is the same as"
+        if abs(change) < 5e-4
+        else f"is {words.points(abs(change)).lstrip('+')} points {'above' if change > 0 else 'below'}"
+    )
+    lead = html.P(
+        [
+            html.B(f"OEE {words.percent(found.oee_after)}"),
+            f" ({spans[1]}) {verdict} {words.percent(found.oee_before)} ({spans[0]}). ",
+            "The steps add up to the difference.",
+        ],
+        className="lead",
+    )
+    effects = improvement.main_effects(found.effects, STEPS)
+    rows = [
+        (
+            row["name"],
+            _compared(row, "before"),
+            _compared(row, "after"),
+            html.B(words.points(row["points"]), className="late" if row["points"] < 0 else ""),
+        )
+        for row in found.effects.head(SHOWN).iter_rows(named=True)
+    ]
+    table = parts.table(("Effect", "Before", "After", "Points"), rows, "Nothing differs.", numeric=(1, 2, 3))
+    chart = parts.graph("bridge", charts.bridge(found.oee_before, effects, found.oee_after, theme))
+    return html.Div(
+        [
+            parts.panel("Why OEE changed", lead, chart, name="wide"),
+            parts.panel("Each effect", table),
+        ],
+        className="columns",
+    )
+
+
+def _compared(row: dict[str, Any], side: str) -> str:
+    if row[side] is None:
+        return words.NONE
+    of = {"availability": " of time", "mix": " of time"}.get(row["effect"], "")
+    return f"{words.percent(row[side])}{of}"
+
+
+def _bottlenecks(plant: Plant, ledger: pl.DataFrame, theme: str) -> Component:
+    shares = bottleneck_shares(ledger)
+    names = {m.id: m.name for m in plant.machines()}
+    lines = shares.filter(pl.len().over("line") > 1)
+    pieces: list[Component] = []
+    for (line,), rows in lines.partition_by("line", as_dict=True, maintain_order=True).items():
+        title, first = plant.equipment[str(line)].name, rows.row(0, named=True)
+        if first["share"] is None:
+            pieces.append(html.P(f"{title}: no machine was active in this window.", className="empty"))
+            continue
+        held = f"{names[first['equipment']]} held it up for {words.percent(first['share'], 0)} of its time"
+        chart = parts.graph(f"bottleneck-{line}", charts.bottleneck(rows, names, theme))
+        pieces.append(html.Div([html.P([html.B(title), f": {held}."], className="lead"), chart]))
+    if not pieces:
+        text = "A bottleneck takes a line of two machines or more."
+        return parts.panel("Bottleneck", html.P(text, className="empty"))
+    how = "At any time it is the machine that has been active longest without waiting (active period method)."
+    return parts.panel("Bottleneck", html.Div(pieces, className="halves"), html.P(how, className="note"))
+
+
+def _standards(backend: Backend, cycles: pl.DataFrame, query: Query, theme: str) -> Component:
+    plant = backend.plant
+    found = audit(cycles, plant.site.zone)
+    if found.is_empty():
+        text = "No cycle times in this window: a machine needs a part counter and something it makes."
+        return parts.panel("Ideal cycles", html.P(text, className="empty"))
+    chosen = query.get("product") or f"{found['equipment'][0]}|{found['material'][0]}"
+    rows = []
+    for row in found.iter_rows(named=True):
+        key = f"{row['equipment']}|{row['material']}"
+        material = plant.materials.get(row["material"])
+        rows.append(
+            (
+                dcc.Link(
+                    f"{plant.equipment[row['equipment']].name}, {material.name if material else row['material']}",
+                    href=parts.link(PATH, query, product=key),
+                ),
+                _seconds(row["ideal"]),
+                _seconds(row["best"]),
+                _seconds(row["median"]),
+                words.number(row["parts"]),
+                improvement.VERDICTS[row["verdict"]],
+                _proposal(backend, row),
+            )
+        )
+    heads = ("Product", "Ideal", "Best shown", "Median", "Parts", "The ideal cycle is", "Proposal")
+    drawn: list[Any] = []
+    machine, _, product = chosen.partition("|")
+    of = found.filter(pl.col("equipment") == machine, pl.col("material") == product)
+    if not of.is_empty():
+        row = of.row(0, named=True)
+        marks = {"ideal": row["ideal"], "best shown": row["best"], "median": row["median"]}
+        bins = shape(cycles.filter(pl.col("equipment") == machine, pl.col("material") == product))
+        title = f"Cycle times of {plant.equipment[machine].name}, {product}"
+        drawn = [html.H3(title), parts.graph("cycles", charts.cycles(bins, marks, theme))]
+    hint = html.P(
+        "Best shown: a tenth of the parts were at least as fast. A proposal is for the plant file; nothing changes until "
+        "somebody writes it there.",
+        className="note",
+    )
+    return parts.panel("Ideal cycles", parts.table(heads, rows, "", numeric=(1, 2, 3, 4)), hint, *drawn)
+
+
+def _seconds(cycle: int | None) -> str:
+    return words.NONE if cycle is None else f"{words.value(cycle / 1e6)} s"
+
+
+def _proposal(backend: Backend, row: dict[str, Any]) -> Any:
+    if row["proposal"] is None:
+        return words.NONE
+    day = row["valid_from"].astimezone(backend.plant.site.zone).date()
+    return html.Code(f'cycle = "{row["proposal"] / 1e6:.3g}s", from = {day.isoformat()}')
+
+
+def _clusters(backend: Backend, ledger: pl.DataFrame, query: Query) -> Component:
+    plant, now = backend.plant, backend.now()
+    rows = [
+        (
+            dcc.Link(
+                plant.equipment[row["equipment"]].name,
+                href=parts.link("/losses", {}, window=query.get("window", "last"), machine=row["equipment"]),
+            ),
+            words.moment(row["start"], plant.site.zone, now),
+            words.length((row["end"] - row["start"]).total_seconds()),
+            words.number(row["count"]),
+            words.length(row["lost"] / 1e6),
+            row["raw"] or words.NONE,
+            row["order"] or words.NONE,
+        )
+        for row in clusters(ledger).head(SHOWN).iter_rows(named=True)
+    ]
+    heads = ("Machine", "From", "Over", "Micro-stops", "Lost", "Mostly", "Order")
+    empty = "No swarms of micro-stops: never three within ten minutes of each other."
+    return parts.panel("Swarms of micro-stops", parts.table(heads, rows, empty, numeric=(2, 3, 4)))
+
+
+PAGE = Page(path=PATH, title="Improve", icon="improve", order=18, layout=layout)
