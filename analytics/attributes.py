@@ -38,14 +38,9 @@ def state_runs(intervals: pl.DataFrame) -> pl.DataFrame:
 
 def calendar_segments(plant: Plant, machines: Sequence[str], window: Window) -> pl.DataFrame:
     """`plant.calendar.segments` of each machine's calendar over the window, with equipment."""
-    by_calendar: dict[str | None, list[str]] = {}
-    for machine in machines:
-        by_calendar.setdefault(plant.equipment[machine].calendar, []).append(machine)
     return pl.concat(
-        segments(plant.calendars[name] if name else None, plant.site.zone, window).join(
-            pl.DataFrame({"equipment": members}), how="cross"
-        )
-        for name, members in by_calendar.items()
+        segments(calendar, plant.site.zone, window).join(pl.DataFrame({"equipment": members}), how="cross")
+        for calendar, members in plant.by_calendar(machines)
     )
 
 

@@ -113,6 +113,7 @@ class ShiftView(TypedDict):
     name: str
     start: str
     end: str
+    crew: str | None  # who works it, where the calendar says so
 
 
 class CountsView(TypedDict):

@@ -1,6 +1,5 @@
 """Which shift the plant is in: instances of the calendar most machines work by."""
 
-from collections import Counter
 from datetime import datetime, timedelta
 
 from dashboards.view import ShiftView
@@ -14,9 +13,8 @@ LONGEST = timedelta(hours=24)
 
 def main_calendar(plant: Plant) -> WorkCalendar | None:
     """The calendar of most machines; None: they work around the clock."""
-    counted = Counter(machine.calendar for machine in plant.machines())
-    name = counted.most_common(1)[0][0] if counted else None
-    return plant.calendars[name] if name else None
+    hours = plant.by_calendar(machine.id for machine in plant.machines())
+    return max(hours, key=lambda one: len(one[1]))[0] if hours else None
 
 
 def instances(plant: Plant, window: Window) -> list[ShiftInstance]:
@@ -37,6 +35,7 @@ def shift_view(instance: ShiftInstance) -> ShiftView:
         name=instance.shift.name,
         start=instance.start.isoformat(),
         end=instance.end.isoformat(),
+        crew=instance.crew,
     )
 
 

@@ -12,7 +12,7 @@ inside the jumped hour has no length that day and is left out.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -34,6 +34,7 @@ SEGMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """Columns of `segments`: contiguous, sorted, none empty."""
 
 _DAY = timedelta(days=1)
+_Row = tuple[datetime, datetime, str, str | None, datetime | None, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class ShiftInstance:
     shift: Shift
     start: datetime
     end: datetime
+    crew: str | None = None
+    """Who works it, as the calendar says."""
 
 
 def to_utc(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -77,15 +80,18 @@ def segments(calendar: WorkCalendar | None, zone: ZoneInfo, window: Window) -> p
     Without a calendar the whole window is one `shift` segment with no shift id: scheduled around
     the clock. An empty window has no segments.
     """
-    rows: list[tuple[datetime, datetime, str, str | None, datetime | None, datetime | None]] = []
+    rows: list[_Row] = []
     if calendar is None:
         rows.append((window.start, window.end, SHIFT, None, None, None))
     else:
+        closed = _closed(calendar, zone, window)
         reached = window.start
         for instance, date_of_shift in _instances(calendar, zone, window):
             rows.append((reached, instance.start, OFF, None, None, None))
             for start, end, kind in _inside(instance, date_of_shift, zone):
-                rows.append((start, end, kind, instance.shift.id, instance.start, instance.end))
+                named = kind, instance.shift.id, instance.start, instance.end
+                for begin, finish, off in _split(start, end, closed):
+                    rows.append((begin, finish, *((OFF, None, None, None) if off else named)))
             reached = instance.end
         rows.append((reached, window.end, OFF, None, None, None))
     cut = [(max(row[0], window.start), min(row[1], window.end), *row[2:]) for row in rows]
@@ -96,23 +102,63 @@ def _instances(
     calendar: WorkCalendar, zone: ZoneInfo, window: Window
 ) -> Iterator[tuple[ShiftInstance, date]]:
     """Shift instances in the window, each with the date it belongs to."""
-    # A shift may have begun the day before, and a zone may skip a whole day (Apia, 30 December 2011).
-    day = window.start.astimezone(zone).date() - 3 * _DAY
-    last = window.end.astimezone(zone).date() + 2 * _DAY
-    exceptions = {e.date: e.shifts for e in calendar.exceptions}
+    closed = _closed(calendar, zone, window)
     found: list[tuple[ShiftInstance, date]] = []
-    while day <= last:
-        shifts = exceptions.get(day, tuple(s for s in calendar.shifts if day.weekday() in s.days))
-        for shift in sorted(shifts, key=lambda s: s.start):
+    for day in _days(zone, window):
+        place = calendar.day_of_cycle(day)
+        for shift in sorted(calendar.shifts_on(day), key=lambda s: s.start):
             start, end = (to_utc(wall, zone) for wall in _wall(shift.start, shift.end, day))
             if start < end:
-                found.append((ShiftInstance(shift, start, end), day))
-        day += _DAY
+                found.append((ShiftInstance(shift, start, end, shift.crew(place)), day))
     for index, (instance, day) in enumerate(found):
         following = found[index + 1][0].start if index + 1 < len(found) else instance.end
-        end = min(instance.end, following)
-        if instance.start < end and instance.start < window.end and end > window.start:
-            yield ShiftInstance(instance.shift, instance.start, end), day
+        open_parts = [
+            (start, end)
+            for start, end, off in _split(instance.start, min(instance.end, following), closed)
+            if not off
+        ]
+        if open_parts and open_parts[0][0] < window.end and open_parts[-1][1] > window.start:
+            yield replace(instance, start=open_parts[0][0], end=open_parts[-1][1]), day
+
+
+def _days(zone: ZoneInfo, window: Window) -> list[date]:
+    """Dates whose shifts may touch the window: one may have begun the day before, and a zone may skip a whole day (Apia,
+    30 December 2011)."""
+    first = window.start.astimezone(zone).date() - 3 * _DAY
+    last = window.end.astimezone(zone).date() + 2 * _DAY
+    return [first + n * _DAY for n in range((last - first).days + 1)]
+
+
+def _closed(calendar: WorkCalendar, zone: ZoneInfo, window: Window) -> list[tuple[datetime, datetime]]:
+    """What exceptions take out of the shifts around the window, in order and without overlap."""
+    spans = sorted(
+        (to_utc(start, zone), to_utc(end, zone))
+        for day in _days(zone, window)
+        for part in calendar.closed_on(day)
+        for start, end in (_wall(*part, day),)
+    )
+    merged: list[tuple[datetime, datetime]] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _split(
+    start: datetime, end: datetime, closed: list[tuple[datetime, datetime]]
+) -> Iterator[tuple[datetime, datetime, bool]]:
+    """A span in pieces (start, end, whether it is closed), none empty."""
+    for begin, finish in closed:
+        begin, finish = max(begin, start), min(finish, end)
+        if begin < finish:
+            if start < begin:
+                yield start, begin, False
+            yield begin, finish, True
+            start = finish
+    if start < end:
+        yield start, end, False
 
 
 def _inside(instance: ShiftInstance, day: date, zone: ZoneInfo) -> Iterator[tuple[datetime, datetime, str]]:

@@ -4,8 +4,8 @@ Names follow ISA-95 / IEC 62264 (equipment levels, material definition, work cal
 `plant.parse`; everything else only reads it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -190,17 +190,41 @@ class Shift:
     start: time
     end: time
     days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
-    """Weekdays the shift begins on, Monday 0."""
+    """Days of the calendar's cycle the shift begins on, the first one 0: of a week, Monday."""
     breaks: tuple[Break, ...] = ()
+    crews: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Who works it on which of those days: (crew, days). A day is in one of them at most."""
+
+    def crew(self, day: int) -> str | None:
+        """The crew that works it when it begins on that day of the cycle; None: nobody said."""
+        return next((crew for crew, days in self.crews if day in days), None)
+
+
+_Date = date
+"""The type, where a field has its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalendarException:
-    """A date that differs: a holiday (`shifts == ()`) or overtime (other shifts)."""
+    """Dates that differ: a holiday or shutdown (`shifts == ()`), other shifts, an extra one, part of a day off."""
 
     date: date
-    shifts: tuple[Shift, ...] = ()
+    until: _Date | None = None
+    """The last of the dates; None: it is that one date."""
+    equipment: tuple[str, ...] = ()
+    """It holds for these and everything below them; empty: for all that work by the calendar."""
+    shifts: tuple[Shift, ...] | None = ()
+    """What begins on these dates instead of the usual shifts; None: the usual ones stay."""
+    add: tuple[Shift, ...] = ()
+    """What begins besides."""
+    closed: tuple[tuple[time, time], ...] = ()
+    """Wall times (start, end) of each of the dates that are not scheduled, whatever the shifts say; over midnight when
+    the end is not after the start."""
     name: str = ""
+
+    def holds_on(self, day: _Date) -> bool:
+        """Whether the date is one of them."""
+        return self.date <= day <= (self.until or self.date)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +234,28 @@ class WorkCalendar:
     id: str
     shifts: tuple[Shift, ...]
     exceptions: tuple[CalendarException, ...] = ()
+    """In the order they are laid over the shifts, one over the other."""
+    cycle: int = 7
+    """Days after which the shifts repeat."""
+    anchor: date = date(2001, 1, 1)
+    """A first day of the cycle; of a week, a Monday."""
+
+    def day_of_cycle(self, day: date) -> int:
+        """Which day of the cycle a date is, the first one 0."""
+        return (day - self.anchor).days % self.cycle
+
+    def shifts_on(self, day: date) -> tuple[Shift, ...]:
+        """The shifts that begin on a date."""
+        place = self.day_of_cycle(day)
+        found = tuple(s for s in self.shifts if place in s.days)
+        for exception in self.exceptions:
+            if exception.holds_on(day):
+                found = (found if exception.shifts is None else exception.shifts) + exception.add
+        return found
+
+    def closed_on(self, day: date) -> tuple[tuple[time, time], ...]:
+        """The parts of a date that exceptions take out."""
+        return tuple(part for e in self.exceptions if e.holds_on(day) for part in e.closed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +375,21 @@ class Plant:
         """Equipment with a state signal, in plant-file order."""
         return self._machines
 
+    def calendar_of(self, equipment: str) -> WorkCalendar | None:
+        """The calendar a machine works by, with the exceptions that hold for it, the widest first; None: around the clock.
+
+        Machines with the same hours have the same object.
+        """
+        return self._calendar_of[equipment]
+
+    def by_calendar(self, equipment: Iterable[str]) -> list[tuple[WorkCalendar | None, list[str]]]:
+        """Equipment with the same hours together, in the order it comes."""
+        found: dict[int, tuple[WorkCalendar | None, list[str]]] = {}
+        for one in equipment:
+            calendar = self.calendar_of(one)
+            found.setdefault(id(calendar), (calendar, []))[1].append(one)
+        return list(found.values())
+
     def signals_of(self, equipment: str, *roles: Role) -> tuple[Signal, ...]:
         """Signals of one machine, of the given roles (all when none is given)."""
         return tuple(
@@ -363,6 +424,24 @@ class Plant:
         return tuple(e for e in self.equipment.values() if e.id in with_state)
 
     @cached_property
+    def _calendar_of(self) -> Mapping[str, WorkCalendar | None]:
+        found: dict[str, WorkCalendar | None] = {}
+        shared: dict[tuple[str, tuple[int, ...]], WorkCalendar] = {}
+        for equipment, node in self.equipment.items():
+            if node.calendar is None:
+                found[equipment] = None
+                continue
+            calendar = self.calendars[node.calendar]
+            path = (*reversed(self.ancestors(equipment)), equipment)
+            held = exceptions_of(calendar, path)
+            key = node.calendar, tuple(held)
+            if key not in shared:
+                exceptions = tuple(calendar.exceptions[number] for number in held)
+                shared[key] = replace(calendar, exceptions=exceptions)
+            found[equipment] = shared[key]
+        return found
+
+    @cached_property
     def _ancestors(self) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for equipment in self.equipment:
@@ -381,3 +460,13 @@ class Plant:
             for node in (equipment, *path):
                 found.setdefault(node, set()).add(equipment)
         return {node: frozenset(under) for node, under in found.items()}
+
+
+def exceptions_of(calendar: WorkCalendar, path: Sequence[str]) -> list[int]:
+    """Places of the exceptions that hold at the end of a path from the root, the widest first."""
+    depth = {name: number for number, name in enumerate(path)}
+    held = [
+        (max((depth.get(name, -2) for name in e.equipment), default=-1), number)
+        for number, e in enumerate(calendar.exceptions)
+    ]
+    return [number for level, number in sorted(held) if level > -2]

@@ -71,7 +71,7 @@ def parse(
     historian, records = read_historian(kept), read_records(recorded)
     spool = read_spool(main.table("spool"))
     equipment = read_equipment(tables("equipment"), registry)
-    calendars = read_calendars(tables("calendar"), registry)
+    calendars = read_calendars(tables("calendar"), registry, equipment)
     check_equipment(equipment, registry)
     reasons = read_reasons(tables("reason"), registry)
     check_reasons(reasons, registry)

@@ -87,3 +87,50 @@ def test_a_shift_that_ends_when_it_starts_lasts_the_whole_day() -> None:
 def test_wall_times_the_clocks_skip_or_repeat_follow_the_stated_rule() -> None:
     assert to_utc(datetime(2024, 3, 31, 2, 30), BERLIN) == datetime(2024, 3, 31, 1, tzinfo=UTC)  # noqa: DTZ001
     assert to_utc(datetime(2024, 10, 27, 2, 30), BERLIN) == datetime(2024, 10, 27, 0, 30, tzinfo=UTC)  # noqa: DTZ001
+
+
+def test_a_continental_rota_names_shift_and_crew_of_every_day() -> None:
+    first, second = (0, 1, 4, 5, 6, 9, 10), (2, 3, 7, 8, 11, 12, 13)
+    every = tuple(range(14))
+    day = Shift(
+        id="day", name="Day", start=time(6), end=time(18), days=every, crews=(("A", first), ("B", second))
+    )
+    night = Shift(
+        id="night", name="Night", start=time(18), end=time(6), days=every, crews=(("C", first), ("D", second))
+    )
+    calendar = WorkCalendar(id="c", shifts=(day, night), cycle=14, anchor=date(2026, 1, 5))
+    # Over the autumn change of the clocks, years after the anchor, and before it.
+    for monday, days in ((datetime(2028, 10, 23), 14), (datetime(2025, 12, 22), 14)):  # noqa: DTZ001
+        window = Window(at(*monday.timetuple()[:3], 6), at(*(monday + timedelta(days)).timetuple()[:3], 6))
+        found = shift_instances(calendar, BERLIN, window)
+        assert "".join(i.crew or "-" for i in found if i.shift.id == "day") == "AABBAAABBAABBB"
+        assert "".join(i.crew or "-" for i in found if i.shift.id == "night") == "CCDDCCCDDCCDDD"
+        assert sum((i.end - i.start for i in found), timedelta()) == window.end - window.start
+
+
+def test_a_part_of_a_day_off_cuts_shifts_and_an_extra_shift_is_added() -> None:
+    extra = Shift(id="extra", name="Extra", start=time(14), end=time(18))
+    days = (
+        CalendarException(date=date(2026, 12, 24), shifts=None, closed=((time(12), time(6)),)),
+        CalendarException(date=date(2026, 12, 25), until=date(2026, 12, 27)),
+        CalendarException(date=date(2026, 12, 28), shifts=None, add=(extra,)),
+        CalendarException(date=date(2026, 12, 29), shifts=None, closed=((time(8), time(10)),)),
+    )
+    calendar = WorkCalendar(id="c", shifts=(EARLY, NIGHT), exceptions=days)
+    window = Window(at(2026, 12, 24, 6), at(2026, 12, 29, 22))
+    found = [
+        (r["shift"], *(f"{r[k].astimezone(BERLIN):%d %H:%M}" for k in ("start", "end")))
+        for r in segments(calendar, BERLIN, window).to_dicts()
+        if r["kind"] == "shift" and r["shift"] != "night"
+    ]
+    assert found == [
+        ("early", "24 06:00", "24 12:00"),
+        ("early", "28 06:00", "28 14:00"),
+        ("extra", "28 14:00", "28 18:00"),
+        ("early", "29 06:00", "29 08:00"),
+        ("early", "29 10:00", "29 14:00"),
+    ]
+    nights = [i for i in shift_instances(calendar, BERLIN, window) if i.shift.id == "night"]
+    assert [i.start for i in nights] == [at(2026, 12, 28, 22)]  # that of the 24th is wholly closed
+    early = [i for i in shift_instances(calendar, BERLIN, window) if i.shift.id == "early"]
+    assert (early[0].end, early[-1].end) == (at(2026, 12, 24, 12), at(2026, 12, 29, 14))

@@ -39,6 +39,7 @@ HEADINGS = {
     "material.ideal_cycle": "`ideal_cycle` of a material",
     "calendar.shift.breaks": "`breaks` of a shift",
     "calendar.exception.shifts": "`shifts` of an exception",
+    "calendar.exception.closed": "`closed` of an exception",
     "escalation.steps": "`steps` of an escalation",
 }
 

@@ -1,7 +1,7 @@
 """What the plant file may say, what it means, and that every mistake is named with its place and a fix."""
 
 import tomllib
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
@@ -461,3 +461,119 @@ def test_what_protocols_and_channels_say_comes_with_everything_else_and_in_its_p
         ("signal[1].address", "Correct the address"),
         ("source[0].url", "Write opc.tcp://"),
     ]
+
+
+ROTA = """
+[[calendar]]
+id = "rota"
+cycle = 8
+anchor = 2026-01-05
+
+[[calendar.shift]]
+id = "day"
+name = "Day"
+start = "06:00"
+end = "18:00"
+crews = { A = [1, 2], B = [3, 4], C = [5, 6], D = [7, 8] }
+
+[[calendar.shift]]
+id = "night"
+name = "Night"
+start = "18:00"
+end = "06:00"
+days = [1, 2, 3, 4, 5, 6, 7]
+
+[[calendar.exception]]
+date = 2026-08-03
+until = 2026-08-14
+
+[[calendar.exception]]
+date = 2026-08-05
+equipment = ["line"]
+
+[[calendar.exception.add]]
+id = "extra"
+name = "Extra"
+start = "08:00"
+end = "12:00"
+crew = "A"
+breaks = [{ start = "10:00", end = "10:15" }]
+
+[[calendar.exception]]
+date = 2026-08-20
+closed = [{ start = "12:00", end = "14:00" }]
+"""
+ROTATING = GOOD.replace('calendar = "week"', 'calendar = "rota"') + ROTA
+
+
+def test_rotating_shifts_and_exceptions_are_read() -> None:
+    plant = parse({"plant.toml": tomllib.loads(ROTATING)})
+    rota = plant.calendars["rota"]
+    assert (rota.cycle, rota.anchor) == (8, date(2026, 1, 5))
+    assert rota.shifts[0].crews == (("A", (0, 1)), ("B", (2, 3)), ("C", (4, 5)), ("D", (6, 7)))
+    assert (rota.shifts[0].days, rota.shifts[1].days) == (tuple(range(8)), tuple(range(7)))
+    line, whole = plant.calendar_of("filler"), plant.calendar_of("hall")
+    assert line is plant.calendar_of("line") is not whole
+    assert line is not None and whole is not None
+    assert [s.id for s in line.shifts_on(date(2026, 8, 5))] == ["extra"]
+    assert whole.shifts_on(date(2026, 8, 5)) == whole.shifts_on(date(2026, 8, 14)) == ()
+    assert [s.id for s in whole.shifts_on(date(2026, 8, 15))] == ["day", "night"]
+    assert line.shifts_on(date(2026, 8, 5))[0].crew(3) == "A"
+    assert line.closed_on(date(2026, 8, 20)) == ((time(12), time(14)),)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "path", "problem", "fix"),
+    [
+        ("cycle = 8", "cycle = 0", "calendar[1].cycle", "no cycle", "1 to"),
+        ("anchor = 2026-01-05", "", "calendar[1].anchor", "missing", "first day"),
+        ("cycle = 8\n", "", "calendar[1].cycle", "missing", "repeat"),
+        ("D = [7, 8]", "D = [7, 9]", "calendar[1].shift[0].crews.D[1]", "day of the cycle", "1 to 8"),
+        ("D = [7, 8]", "D = [6, 8]", "calendar[1].shift[0].crews.D", 'crew "C" works day 6', "one of them"),
+        ("days = [1, 2,", 'days = ["Mon", 2,', "calendar[1].shift[1].days[0]", "day of the cycle", "1 to 8"),
+        # Only around the end of the cycle: the night of day 8 runs into day 1.
+        ("[1, 2, 3, 4, 5, 6, 7]\n", "[8]\nbreaks = []\n", None, "", ""),
+        ('end = "06:00"\ndays = [1', 'end = "07:00"\ndays = [1', "calendar[1].shift", "overlap", "Move"),
+        ("until = 2026-08-14", "until = 2026-08-01", "calendar[1].exception[0].until", "no span", "last"),
+        ('equipment = ["line"]\n', "", "calendar[1].exception[1].date", "2026-08-05 already", "one"),
+        (
+            'equipment = ["line"]\n\n',
+            'equipment = ["lime"]\n\n',
+            "calendar[1].exception[1].equipment[0]",
+            '"lime"',
+            '"line"?',
+        ),
+        ("date = 2026-08-05", "date = 2026-08-16", "calendar[1].exception[1].add", "overlap", "Move"),
+        (
+            'start = "12:00", end = "14:00"',
+            'start = "12:00", end = "12:00"',
+            "calendar[1].exception[2].closed[0].end",
+            "no part",
+            "Move",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_rotation_is_said(
+    good: str, bad: str, path: str | None, problem: str, fix: str
+) -> None:
+    assert good in ROTATING
+    text = ROTATING.replace(good, bad)
+    if path is None:
+        parse({"plant.toml": tomllib.loads(text)})
+        return
+    (error,) = errors(text)
+    assert (error.path, problem in error.problem, fix in error.fix) == (path, True, True), error
+
+
+def test_an_overlap_over_the_end_of_the_cycle_is_found() -> None:
+    days = "days = [1, 2, 3, 4, 5, 6, 7]"
+    late = ROTATING.replace(days, "days = [8]").replace('"18:00"\nend = "06:00"', '"18:00"\nend = "07:00"')
+    (error,) = errors(late)
+    assert (error.path, "overlap" in error.problem) == ("calendar[1].shift", True)
+    parse({"plant.toml": tomllib.loads(late.replace("A = [1, 2]", "A = [2]"))})
+
+
+def test_an_exception_for_equipment_of_another_calendar_is_refused() -> None:
+    (error,) = errors(GOOD + ROTA)
+    assert error.path == "calendar[1].exception[1].equipment[0]"
+    assert "does not work by" in error.problem
