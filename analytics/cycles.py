@@ -4,11 +4,61 @@ ISO 22400-2 calls the planned one PRI; this is what was achieved. From a counter
 readings that show parts, shared by the parts of the second.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
-from plant.frames import CYCLES, INCREMENTS
-from plant.model import Role
+from analytics.readings import HAS_VALUE, SAME_SERIES
+from plant.frames import BAD, CYCLES, INCREMENTS, TIME
+from plant.model import COUNTER_ROLES, CycleKind, Role
 from plant.states import MachineState
+
+CYCLED: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "code": pl.UInt32,
+    "time": TIME,
+    "quantity": pl.Int64,
+    "cycle": pl.Int64,  # microseconds; null: not measured
+}
+"""A cycle ended."""
+
+
+def cycle_ends(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`CYCLED` rows of the cycle signals among the readings.
+
+    A pulse ends a cycle where it leaves 0 (or a text), judged by the usable sample before it. A cycle time ends one with
+    every sample above 0 seconds, but for one that says the same as the sample before it sooner than such a cycle
+    could be over: it was only read again. So of cycle times every sample is needed, repeated ones too.
+    """
+    signals = known.filter(pl.col("cycle").is_not_null()).select("code", kind="cycle")
+    rows = readings.filter(pl.col("code").is_in(signals["code"].implode()))
+    if rows.is_empty():
+        return pl.DataFrame(schema=dict(CYCLED))
+    rows = rows.join(signals, on="code", maintain_order="left")
+    value = pl.col("value")
+    pulses = rows.filter(HAS_VALUE, pl.col("kind") == CycleKind.PULSE.value)
+    on = value.fill_null(0) != 0
+    risen = pulses.filter(SAME_SERIES & on & ~on.shift() & ~pl.col("carried"))
+    times = rows.filter(pl.col("kind") == CycleKind.TIME.value).with_columns(
+        length=(value * 1e6).round().cast(pl.Int64, strict=False),
+        passed=(pl.col("time") - pl.col("time").shift()).dt.total_microseconds(),
+        again=SAME_SERIES & (value == value.shift()) & (pl.col("quality").shift() < BAD),
+    )
+    again = (pl.col("again") & (pl.col("passed") < pl.col("length"))).fill_null(False)
+    timed = times.filter(HAS_VALUE & (pl.col("length") > 0) & ~again & ~pl.col("carried"))
+    one = pl.lit(1, pl.Int64)
+    return pl.concat(
+        [
+            risen.select("code", "time", quantity=one, cycle=pl.lit(None, pl.Int64)),
+            timed.select("code", "time", quantity=one, cycle="length"),
+        ]
+    )
+
+
+def signalled(ended: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`CYCLED` rows of cycle signals as `plant.frames.CYCLES`, sorted by equipment and time."""
+    signals = known.filter(pl.col("cycle").is_not_null()).select("code", "equipment")
+    rows = ended.join(signals, on="code").rename({"quantity": "parts"})
+    return rows.select(list(CYCLES)).sort("equipment", "time")
 
 
 def parts_made(increments: pl.DataFrame) -> pl.DataFrame:
@@ -17,7 +67,8 @@ def parts_made(increments: pl.DataFrame) -> pl.DataFrame:
     `increments` (`plant.frames.INCREMENTS`): of a machine with a total counter that one counts, of others every
     counter. Readings that book nothing are left out.
     """
-    booked = increments.filter(pl.col("quantity") > 0)
+    counters = [role.value for role in COUNTER_ROLES]
+    booked = increments.filter(pl.col("quantity") > 0, pl.col("kind").is_in(counters))
     total = pl.col("kind") == Role.TOTAL.value
     whole = booked.filter(total).select("equipment").unique()
     counts = pl.concat([booked.filter(total), booked.join(whole, on="equipment", how="anti")])

@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import polars as pl
 
+from analytics.outcomes import outcomes
+from plant.expressions import comparisons
 from plant.frames import BAD, TIME
-from plant.model import COUNTER_ROLES, DISCRETE_ROLES, Plant, Role
+from plant.model import COUNTER_ROLES, Plant, Role
 
 SERIES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,  # the key, ascending by (equipment, signal)
@@ -20,7 +22,12 @@ SERIES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "stale": pl.Duration("us"),  # null: a value holds until the next sample
     "modulus": pl.Int64,  # null: never rolls over
     "min_cycle": pl.Int64,  # microseconds; null: unknown
+    "cycle": pl.String,  # of cycle signals: plant.model.CycleKind
+    "tells": pl.Boolean,  # its machine's state is told from it and others (`analytics.telling`)
+    "tests": pl.String,  # comparisons, a line each: of its values only their outcomes count; null: the values do
 }
+TOLD = ""
+"""Signal of the series without samples that stands for the state of a machine told from several signals."""
 READINGS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,
     "time": TIME,
@@ -40,19 +47,41 @@ SAME_SERIES = pl.col("code") == pl.col("code").shift().fill_null(2**32 - 1)
 
 
 def series(plant: Plant) -> pl.DataFrame:
-    """The plant's discrete signals (`SERIES`). A machine has one state and one order: the first."""
-    rows: list[tuple[str, str, str, timedelta | None, int | None, int | None]] = []
+    """The signals the plant's ledger is derived from (`SERIES`). A machine has one state and one order: the first."""
+    rows: list[tuple[object, ...]] = []
     single: set[tuple[str, Role]] = set()
-    for signal in plant.signals.values():
-        if signal.role not in DISCRETE_ROLES or (signal.equipment, signal.role) in single:
+    tests = _tests(plant)
+    heard = {
+        (signal.equipment, signal.id)
+        for machine in plant.machines()
+        if machine.cycle_gaps is not None
+        for signal in plant.cycling(machine.id)
+    }
+    for machine in plant.machines():
+        if machine.states or machine.cycle_gaps is not None:
+            rows.append((machine.id, TOLD, Role.STATE.value, *[None] * 4, False, None))
+    for signal in plant.derived_signals():
+        key = (signal.equipment, signal.id)
+        if not signal.decides and (signal.equipment, signal.role) in single:
             continue
-        if signal.role not in COUNTER_ROLES:
+        if not signal.decides and signal.role not in COUNTER_ROLES:
             single.add((signal.equipment, signal.role))
         fastest = signal.min_cycle // timedelta(microseconds=1) if signal.min_cycle else None
         stale = plant.equipment[signal.equipment].stale_after
-        rows.append((signal.equipment, signal.id, signal.role.value, stale, signal.modulus, fastest))
+        kind = signal.cycle.value if signal.role is Role.CYCLE else None
+        told = (kind, key in heard or key in tests, tests.get(key))
+        rows.append((*key, signal.role.value, stale, signal.modulus, fastest, *told))
     frame = pl.DataFrame(rows, schema={k: v for k, v in SERIES.items() if k != "code"}, orient="row")
     return frame.sort("equipment", "signal").with_row_index("code")
+
+
+def _tests(plant: Plant) -> dict[tuple[str, str], str]:
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for machine in plant.machines():
+        for rule in machine.states:
+            for test in comparisons(rule.condition) if rule.condition is not None else ():
+                found.setdefault((machine.id, test.signal), {})[test.text] = None
+    return {key: "\n".join(texts) for key, texts in found.items()}
 
 
 def codes(known: pl.DataFrame, *roles: Role) -> pl.Series:
@@ -76,7 +105,7 @@ def readings(samples: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     keyed = samples.select(
         codes_of_runs.gather(heads.cum_sum() - 1), *list(READINGS)[1:-1], carried=pl.lit(False)
     )
-    return settle(keyed.filter(pl.col("code").is_not_null()))
+    return settle(outcomes(keyed.filter(pl.col("code").is_not_null()), known))
 
 
 def settle(rows: pl.DataFrame) -> pl.DataFrame:

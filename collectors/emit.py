@@ -38,7 +38,7 @@ class SourceEmit:
         self.seen = Seen(signals)
         self._spool, self._source = spool, source
         self._numeric = pl.DataFrame(
-            [(s.equipment, s.id) for s in signals if s.role in NUMERIC_ROLES],
+            [(s.equipment, s.id) for s in signals if s.role in NUMERIC_ROLES and not s.decides],
             schema={"equipment": pl.String, "signal": pl.String},
             orient="row",
         )

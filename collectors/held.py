@@ -12,7 +12,7 @@ import polars as pl
 
 from collectors.samples import no_value
 from plant.frames import BAD, SAMPLES, TIME, empty
-from plant.model import DISCRETE_ROLES, Signal
+from plant.model import HELD_ROLES, Signal
 
 SAME_CLOCK = timedelta(seconds=5)
 """A change stamped this close to the proof's time was stamped by the same clock."""
@@ -42,7 +42,7 @@ class Held:
 
     def __init__(self, signals: Sequence[Signal], heartbeat: timedelta) -> None:
         self._signals = tuple(signals)
-        repeated = [(s.equipment, s.id) for s in signals if s.role in DISCRETE_ROLES]
+        repeated = [(s.equipment, s.id) for s in signals if s.role in HELD_ROLES or s.decides]
         self._repeated = pl.DataFrame(repeated, schema=dict.fromkeys(KEY, pl.String), orient="row")
         self._heartbeat = heartbeat
         self._held = Latest()

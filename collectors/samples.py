@@ -8,7 +8,7 @@ import polars as pl
 from plant.frames import BAD, GOOD, SAMPLES, TIME
 from plant.model import Role, Signal
 
-TEXT_ROLES = (Role.ORDER, Role.ALARM)
+TEXT_ROLES = (Role.ORDER, Role.MATERIAL, Role.ALARM)
 """Roles whose values stay text: "0042" is an order number, not 42."""
 
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"

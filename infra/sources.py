@@ -19,7 +19,7 @@ SETTLE = timedelta(seconds=10)
 """A source that has been connected for less may not have sent every signal yet."""
 EXPECTED = (Role.STATE, Role.PROCESS_VALUE, *COUNTER_ROLES)
 """Roles of which something should have come; an alarm, an order or a cycle may just not have happened."""
-HELD = (Role.STATE, Role.ORDER)
+HELD = (Role.STATE, Role.ORDER, Role.MATERIAL)
 """Roles whose value holds for `stale_after` only."""
 QUALITIES = {GOOD: "good", UNCERTAIN: "uncertain", BAD: "bad"}
 NAMED = 3

@@ -12,8 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from analytics.outcomes import outcomes
 from analytics.readings import READINGS, shortest
 from plant.frames import BAD
+from plant.model import CycleKind
 
 Numbers = NDArray[Any]
 
@@ -34,12 +36,16 @@ class Arrivals:
         stale = shortest(known["stale"].to_list())
         self._stale = np.iinfo(np.int64).max if stale is None else stale // timedelta(microseconds=1)
         # Numpy sorts 16-bit numbers several times faster than longer ones.
+        self._known, self._tested = known, known["tests"].null_count() < known.height
+        timed = known["cycle"] == CycleKind.TIME.value
+        self._timed = timed.fill_null(False).to_numpy() if timed.any() else None
+        """By code: of cycle times every sample tells something."""
         self._key = np.uint16 if known.height < 2**16 else np.uint32
 
     def readings(self, samples: pl.DataFrame) -> pl.DataFrame:
         """Samples of known series as `READINGS`, but as they came: neither sorted nor unique."""
         rows, codes = self._find(samples)
-        return _readings(samples, rows, codes)
+        return outcomes(_readings(samples, rows, codes), self._known)
 
     def join(self, work: pl.DataFrame, samples: pl.DataFrame) -> tuple[pl.DataFrame, int] | None:
         """Work (`READINGS`) and the samples after it, less what says nothing; and how many readings were new.
@@ -47,7 +53,11 @@ class Arrivals:
         None when a reading is older than one of its series in the work, or says something else of the same
         instant. Rows that are there only to be compared with are `carried`.
         """
-        return self._join(work, samples, *self._find(samples))
+        rows, codes = self._find(samples)
+        if self._tested and len(rows):
+            samples = outcomes(_readings(samples, rows, codes), self._known)
+            rows = np.arange(len(rows))
+        return self._join(work, samples, rows, codes)
 
     def _join(
         self, work: pl.DataFrame, samples: pl.DataFrame, rows: Numbers, codes: Numbers
@@ -80,6 +90,8 @@ class Arrivals:
             return None
         whole = (value >= 0) & (value == np.floor(value)) & (value < 2**53)
         tells = (quality < BAD) & ~none & ~whole  # no count: each such reading is flagged
+        if self._timed is not None:
+            tells |= self._timed[code]
         tells[0] = True
         tells[1:] |= ~like | (step > self._stale)
         kept = tells.copy()

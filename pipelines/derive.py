@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from analytics.counters import count, increments
+from analytics.counters import COUNTED, count, increments
+from analytics.cycles import cycle_ends, signalled
 from analytics.ledger import ledger
-from analytics.orders import order_edges, order_runs
+from analytics.orders import order_edges, order_runs, products
 from analytics.readings import readings, series
+from analytics.telling import input_edges, lapses, told, told_edges
 from analytics.timeline import intervals, state_edges, state_map
 from plant.frames import ORDER_RUNS, RECODES, Window, empty
 from plant.model import Plant
@@ -22,9 +24,11 @@ class Facts:
     intervals: pl.DataFrame
     """`plant.frames.INTERVALS` up to the instant they were asked for."""
     increments: pl.DataFrame
-    """`plant.frames.INCREMENTS`."""
+    """`plant.frames.INCREMENTS`; of cycle signals too."""
     runs: pl.DataFrame
-    """`plant.frames.ORDER_RUNS` from order signals; empty where no machine has one."""
+    """`plant.frames.ORDER_RUNS` from order and material signals; empty where no machine has one."""
+    signalled: pl.DataFrame
+    """`plant.frames.CYCLES` from cycle signals, for `analytics.cycles.cycle_times`."""
 
 
 def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataFrame | None = None) -> Facts:
@@ -36,10 +40,17 @@ def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataF
     known = series(plant)
     read = readings(samples.filter(pl.col("time") < until), known)
     last = read.filter((pl.col("code") != pl.col("code").shift(-1)).fill_null(True)).select("code", "time")
+    edges = [state_edges(read, known, state_map(plant, known))]
+    if known["tells"].any():
+        heard = pl.concat([input_edges(read, known), lapses(last, known, until)])
+        edges.append(told_edges(heard, told(plant, known)))
+    ended = cycle_ends(read, known)
+    counted = pl.concat([count(read, known), ended.select(*list(COUNTED)[:3], flag=pl.lit(None, pl.String))])
     return Facts(
-        intervals=intervals(state_edges(read, known, state_map(plant, known)), last, known, until),
-        increments=increments(count(read, known), known),
-        runs=order_runs(order_edges(read, known), known, until, orders),
+        intervals=intervals(pl.concat(edges), last, known, until),
+        increments=increments(counted, known),
+        runs=order_runs(order_edges(read, known), known, until, orders, products(plant, known)),
+        signalled=signalled(ended, known),
     )
 
 

@@ -16,9 +16,11 @@ from functools import partial
 import polars as pl
 
 from analytics.counters import COUNTED, count, increments
+from analytics.cycles import CYCLED, cycle_ends, signalled
 from analytics.ledger import ledger
-from analytics.orders import ORDERED, order_edges, order_runs
+from analytics.orders import ORDERED, order_edges, order_runs, products
 from analytics.readings import READINGS, readings, series, settle
+from analytics.telling import INPUT_EDGES, input_edges, lapses, told, told_edges
 from analytics.timeline import EDGES, intervals, state_edges, state_map
 from pipelines.arrivals import Arrivals
 from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
@@ -36,6 +38,9 @@ SPANS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "latest": TIME,
 }
 """Spans of samples, one per machine."""
+
+_AGAIN: Mapping[str, pl.DataType | type[pl.DataType]] = {"state": pl.UInt32, "time": TIME}
+"""Series of states that are told from several signals, and from when on that is to be done again."""
 
 _PENDING = 200_000
 """Rows waiting to be derived from, at most: nobody may be asking for facts."""
@@ -72,6 +77,16 @@ class Fold:
         self._arrivals = Arrivals(self._known)
         self._edges, self._counted = Kept(EDGES, "state"), Kept(COUNTED)
         self._ordered = Kept(ORDERED, "order")
+        self._inputs, self._ended = Kept(INPUT_EDGES, "label"), Kept(CYCLED, "time")
+        """What tells the state of machines that no single signal tells."""
+        self._tells = bool(self._known["tells"].any())
+        self._logic = told(plant, self._known)
+        self._again = pl.DataFrame(schema=_AGAIN)
+        self._cycling = self._known.filter(pl.col("tells") & pl.col("tests").is_null())["code"]
+        self._ends = bool(
+            (self._known["cycle"].is_not_null() | self._known["code"].is_in(self._cycling.implode())).any()
+        )
+        self._products = products(plant, self._known)
         self._work = empty(READINGS)
         """Carried rows, and what came after them and nothing was derived from yet."""
         self._told, self._rewound = empty(REACHED), empty(REACHED)
@@ -107,12 +122,45 @@ class Fold:
     def _derive(self) -> None:
         """Derive from what was accepted since the last time."""
         work = self._work
-        if work["carried"].all():
-            return
-        self._edges.add(state_edges(work, self._known, self._mapping))
-        self._counted.add(count(work, self._known))
-        self._ordered.add(order_edges(work, self._known))
-        self._work = carry(work, self._known)
+        if not work["carried"].all():
+            self._edges.add(state_edges(work, self._known, self._mapping))
+            counted = count(work, self._known)
+            self._counted.add(counted)
+            self._ordered.add(order_edges(work, self._known))
+            if self._ends:
+                self._ended.add(self._cycles_of(counted))
+                self._ended.add(cycle_ends(work, self._known))
+            if self._tells:
+                said = input_edges(work, self._known)
+                self._inputs.add(said)
+                self._tell_again(said)
+            self._work = carry(work, self._known)
+        if not self._again.is_empty():
+            since = self._again.group_by("state").agg(pl.col("time").min())
+            self._again = self._again.clear()
+            self._edges.cut(since.select(code="state", last=pl.col("time") - _TICK))
+            self._edges.add(self._tell(since))
+
+    def _cycles_of(self, counted: pl.DataFrame) -> pl.DataFrame:
+        """Of the parts counted those that machines' states come from, as `CYCLED`."""
+        parts = counted.filter(pl.col("code").is_in(self._cycling.implode()), pl.col("quantity") > 0)
+        return parts.select("code", "time", "quantity", cycle=pl.lit(None, pl.Int64))
+
+    def _tell_again(self, times: pl.DataFrame) -> None:
+        """States that come from these signals are to be told again from these times on (code, time)."""
+        states = times.join(self._logic.inputs, on="code").select("state", "time")
+        self._again = pl.concat([self._again, states])
+
+    def _tell(self, since: pl.DataFrame, lapsed: pl.DataFrame | None = None) -> pl.DataFrame:
+        """`EDGES` of machines told from several signals (`since`: state, time), from these times on; `lapsed`: what went
+        stale since its last sample."""
+        starts = self._logic.inputs.join(since, on="state").select("code", start="time")
+        said = [self._inputs.since(starts)]
+        if lapsed is not None:
+            said.append(lapsed.join(starts, on="code", how="semi"))
+        edges = told_edges(pl.concat(said), self._logic)
+        newer = edges.join(since.select(code="state", begin="time"), on="code")
+        return newer.filter(pl.col("time") >= pl.col("begin")).select(list(EDGES))
 
     def _take_late(self, arrived: pl.DataFrame) -> Taken:
         """Take readings of which some are older than the newest of their series, or of the same instant."""
@@ -149,23 +197,59 @@ class Fold:
         """
         self._derive()
         newest = last(self._work).select("code", time="last")
-        edges, counted = self._edges.all, self._counted.all
+        edges, counted, ended = self._edges.all, self._counted.all, self._ended.all
         if since is not None:
             starts = self._known.select(
                 "code", start=pl.col("equipment").replace_strict(since, default=None, return_dtype=TIME)
             ).drop_nulls()
             newest = newest.join(starts, on="code", how="semi")
-            edges, counted = partial(self._edges.since, starts), partial(self._counted.since, starts)
+            edges, counted, ended = (
+                partial(kept.since, starts) for kept in (self._edges, self._counted, self._ended)
+            )
+        parts, cycles = counted().filter(pl.col("time") < until), empty(CYCLED)
+        if self._ends:
+            cycles = ended().filter(pl.col("time") < until)
+            # The parts before those that are asked for: with them a gap begins.
+            before = cycles.join(parts, on=["code", "time"], how="anti")
+            parts = pl.concat([parts, before.select(*list(COUNTED)[:3], flag=pl.lit(None, pl.String))])
         return Facts(
-            intervals=intervals(edges(), newest, self._known, until),
-            increments=increments(counted().filter(pl.col("time") < until), self._known),
+            intervals=intervals(self._with_lapses(edges(), newest, until), newest, self._known, until),
+            increments=increments(parts, self._known),
             runs=self.runs(until, orders),
+            signalled=signalled(cycles, self._known),
         )
+
+    def _with_lapses(self, edges: pl.DataFrame, newest: pl.DataFrame, until: datetime) -> pl.DataFrame:
+        """Edges with what follows where a signal has been silent for too long, of those that states are told from."""
+        if not self._tells:
+            return edges
+        lapsed = lapses(newest, self._known, until)
+        since = lapsed.join(self._logic.inputs, on="code").group_by("state").agg(pl.col("time").min())
+        if since.is_empty():
+            return edges
+        older = edges.join(since.select(code="state", begin="time"), on="code", how="left").filter(
+            (pl.col("time") < pl.col("begin")).fill_null(True)
+        )
+        return pl.concat([older.select(list(EDGES)), self._tell(since, lapsed)])
+
+    def gaps_begun(self, times: Mapping[str, datetime]) -> dict[str, datetime]:
+        """Of machines whose state comes from their cycles: when the gap between two parts that such a time is in began;
+        none where nothing is known of a part before it."""
+        if not self._ends:
+            return {}
+        starts = self._known.filter(pl.col("code").is_in(self._cycling.implode())).select(
+            "code",
+            "equipment",
+            start=pl.col("equipment").replace_strict(times, default=None, return_dtype=TIME),
+        )
+        parts = self._ended.since(starts.drop_nulls().select("code", "start"))
+        begun = parts.join(starts, on="code").filter(pl.col("time") < pl.col("start"))
+        return dict(begun.group_by("equipment").agg(pl.col("time").max()).iter_rows())
 
     def runs(self, until: datetime, orders: pl.DataFrame | None = None) -> pl.DataFrame:
         """Only the order runs of `facts`."""
         self._derive()
-        return order_runs(self._ordered.all(), self._known, until, orders)
+        return order_runs(self._ordered.all(), self._known, until, orders, self._products)
 
     def changed(self) -> dict[str, datetime]:
         """Of each machine with news since the last call: what the samples say of its time before then is
@@ -205,7 +289,7 @@ class Fold:
     def forget(self, before: datetime) -> None:
         """Let go of facts older than that, save the state and the order that held then."""
         self._derive()
-        for kept in (self._edges, self._counted, self._ordered):
+        for kept in (self._edges, self._counted, self._ordered, self._inputs, self._ended):
             kept.forget(before)
         self._checkpoints.forget(before)
 
@@ -240,8 +324,10 @@ class Fold:
         """Drop what was derived of rewound series after the point they went back to."""
         if rewind.start.is_empty():
             return
-        for kept in (self._edges, self._counted, self._ordered):
+        for kept in (self._edges, self._counted, self._ordered, self._inputs, self._ended):
             kept.cut(rewind.start)
+        if self._tells:
+            self._tell_again(rewind.start.select("code", time=pl.col("last").fill_null(self._since)))
         self._rewound = pl.concat([self._rewound, rewind.start])
         self._checkpoints.rewound(rewind)
 
@@ -258,8 +344,8 @@ class Fold:
 
     def _retire(self) -> None:
         if self._retired_at is not None:
-            self._edges.retire(self._retired_at)
-            self._counted.retire(self._retired_at)
+            for kept in (self._edges, self._counted, self._inputs, self._ended):
+                kept.retire(self._retired_at)
 
     def _spans(self, rows: pl.DataFrame) -> pl.DataFrame:
         return (

@@ -57,7 +57,7 @@ INTERVALS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 INCREMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
     "time": TIME,  # of the reading that showed them
-    "kind": pl.String,  # good, reject, rework, total
+    "kind": pl.String,  # good, reject, rework, total; cycle: no part, but a cycle ended
     "quantity": pl.Int64,
     "flag": pl.String,  # null, "rollover", "reset", "implausible" (nothing booked), "bridged" (over a gap)
 }
@@ -75,10 +75,10 @@ ORDER_RUNS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
     "start": TIME,
     "end": TIME,  # null: still running
-    "order": pl.String,
-    "material": pl.String,
+    "order": pl.String,  # null: none is known, only what is made
+    "material": pl.String,  # null: nobody knows what the order makes
 }
-"""Which order a machine worked on, and when. Runs of one machine do not overlap."""
+"""Which order a machine worked on, what it made, and when. Runs of one machine do not overlap."""
 
 RECODES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,

@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from plant.expressions import Condition
 from plant.states import MachineState
 
 
@@ -38,11 +39,31 @@ class Role(StrEnum):
     PROCESS_VALUE = "process_value"
     ALARM = "alarm"
     ORDER = "order"
+    MATERIAL = "material"
 
 
 COUNTER_ROLES = (Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL)
-DISCRETE_ROLES = (Role.STATE, Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL, Role.ORDER)
-"""Roles the ledger is derived from; the others are only stored and shown."""
+HELD_ROLES = (Role.STATE, *COUNTER_ROLES, Role.ORDER, Role.MATERIAL)
+"""Roles whose value holds until another one comes."""
+DISCRETE_ROLES = (*HELD_ROLES, Role.CYCLE)
+"""Roles the ledger is derived from. The others are only stored and shown, unless `Signal.decides`."""
+
+
+class CycleKind(StrEnum):
+    """What the value of a cycle signal is."""
+
+    TIME = "time"
+    """How long the cycle took that has just ended, in seconds: every sample is a cycle."""
+    PULSE = "pulse"
+    """On and off: a cycle has ended whenever it goes from 0 to another value."""
+
+
+class OrderSource(StrEnum):
+    """Who says which order and product is on a machine."""
+
+    TERMINAL = "terminal"
+    PLC = "plc"
+    SCHEDULE = "schedule"
 
 
 class Convention(StrEnum):
@@ -63,6 +84,17 @@ class BreakRule(StrEnum):
     UNLESS_RUNNING = "unless_running"
 
 
+class ChangeoverRule(StrEnum):
+    """What is a changeover."""
+
+    STATE = "state"
+    """A setup state."""
+    DETECT = "detect"
+    """A setup state; on a machine that has none, a stop in which the product changes."""
+    OFF = "off"
+    """Nothing: a setup state is downtime like any other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Plant-wide defaults of the derivation."""
@@ -70,7 +102,14 @@ class Settings:
     convention: Convention = Convention.NAKAJIMA
     micro_stop: timedelta = timedelta(minutes=2)
     """A DOWN interval shorter than this, before any cut, is a micro-stop. Zero: there are none."""
+    min_running: timedelta = timedelta(0)
+    """Running for less than this between two stops, with no part counted, is a piece of the stop before it."""
+    changeover: ChangeoverRule = ChangeoverRule.STATE
+    startup: timedelta = timedelta(0)
+    """Rejects made so soon after a changeover are those of starting up."""
     breaks: BreakRule = BreakRule.PLANNED_DOWNTIME
+    orders_from: tuple[OrderSource, ...] = tuple(OrderSource)
+    """Who is believed about order and product, the first most; who is left out is not asked."""
     target_oee: float = 0.85
     blind_after: timedelta = timedelta(seconds=30)
     """A machine nothing can be known of for so long is an alert of its own. Zero: it is none."""
@@ -83,11 +122,46 @@ class Site:
     id: str
     name: str
     zone: ZoneInfo
+    currency: str = ""
+    """What money is counted in; "": nobody said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateMapping:
+    """What one raw value of a state signal means."""
+
+    state: MachineState
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRule:
+    """A machine is in this state while the condition over its signals holds and none before it does."""
+
+    when: str
+    """As the plant file says it; "": whenever no other rule holds."""
+    condition: Condition | None
+    """None: always."""
+    means: StateMapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleGaps:
+    """How the time between two parts is read, as multiples of the ideal cycle; each bound is included.
+
+    The first cycle of a gap is running. The rest of it is running too in a gap of up to `running` cycles, running
+    slowly up to `slow`, a micro-stop up to `micro_stop`, and idle in a longer one.
+    """
+
+    running: float = 1.0
+    slow: float = 1.7
+    micro_stop: float = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Equipment:
-    """One node of the equipment tree. A node with a state signal is a *machine*."""
+    """One node of the equipment tree. A node whose state is told, by a signal, by `states` or by `cycle_gaps`, is a
+    *machine*."""
 
     id: str
     name: str
@@ -101,18 +175,45 @@ class Equipment:
     None: until the next sample."""
     micro_stop: timedelta | None = None
     """Resolved threshold (never None after parsing)."""
+    min_running: timedelta | None = None
+    """Resolved: as in `Settings` (never None after parsing)."""
+    changeover: ChangeoverRule | None = None
+    """Resolved: as in `Settings` (never None after parsing)."""
+    startup: timedelta | None = None
+    """Resolved: as in `Settings` (never None after parsing)."""
     upstream: tuple[str, ...] = ()
     """Machines that feed this one (line topology)."""
+    buffer: timedelta = timedelta(0)
+    """How long parts are on their way from them: a stop that ended less than that ago is still felt at the other end."""
+    constraint: str | None = None
+    """A line: the machine that sets its pace (`analytics.lineaccount`)."""
     material: str | None = None
     """What a machine makes when no order says it."""
+    orders_from: tuple[OrderSource, ...] = ()
+    """Resolved: as in `Settings` (never empty after parsing)."""
+    states: tuple[StateRule, ...] = ()
+    """Its state is told from several of its signals: the first rule that holds; none: UNKNOWN."""
+    cycle_gaps: CycleGaps | None = None
+    """Its state is told from the time between its parts."""
+    cost_per_hour: float | None = None
+    """Money an hour of planned time lost on this machine costs; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateMapping:
-    """What one raw value of a state signal means."""
+class StateRange:
+    """Raw values of a state signal from `low` to `high`, both included."""
 
-    state: MachineState
-    reason: str | None = None
+    low: float
+    high: float
+    means: StateMapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateBit:
+    """A bit of the raw value of a state signal, 0 the lowest, that means something while it is set."""
+
+    bit: int
+    means: StateMapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +238,19 @@ class Signal:
     collect: Mapping[str, object] = field(default_factory=dict)
     """How its source's collector gets it (sampling, deadband, byte order ...), checked by that collector."""
     states: Mapping[str, StateMapping] = field(default_factory=dict)
-    """State signals: raw value (numbers as "3", text as is) to state. A value not listed is UNKNOWN."""
+    """State signals: raw value (numbers as "3", text as is) to state."""
+    ranges: tuple[StateRange, ...] = ()
+    """State signals: values that `states` does not list. They do not overlap."""
+    bits: tuple[StateBit, ...] = ()
+    """State signals: what the value means that is in neither; the first bit that is set decides."""
+    otherwise: StateMapping | None = None
+    """State signals: any other value. None: UNKNOWN."""
+    cycle: CycleKind = CycleKind.TIME
+    """Cycle signals: what the value is."""
+    materials: Mapping[str, str] = field(default_factory=dict)
+    """Material signals: raw value to material id. A value not listed is itself the id."""
+    decides: bool = False
+    """Resolved: one of its machine's `states` compares it, so that it is derived from; its value may be a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +281,8 @@ class Material:
     id: str
     name: str
     unit: str = "pcs"
+    value: float | None = None
+    """Money a scrapped part costs; None: nobody said."""
     ideal_cycles: tuple[IdealCycle, ...] = ()
 
 
@@ -229,7 +344,7 @@ class CalendarException:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkCalendar:
-    """Shifts of a week, with exceptions, in the site's zone."""
+    """Shifts of a week, or of a longer cycle (rotating shifts), with exceptions, in the site's zone."""
 
     id: str
     shifts: tuple[Shift, ...]
@@ -372,7 +487,7 @@ class Plant:
     spool: SpoolConfig = field(default_factory=SpoolConfig)
 
     def machines(self) -> tuple[Equipment, ...]:
-        """Equipment with a state signal, in plant-file order."""
+        """Equipment whose state is told, in plant-file order."""
         return self._machines
 
     def calendar_of(self, equipment: str) -> WorkCalendar | None:
@@ -395,6 +510,24 @@ class Plant:
         return tuple(
             s for s in self.signals.values() if s.equipment == equipment and (not roles or s.role in roles)
         )
+
+    def derived_signals(self) -> tuple[Signal, ...]:
+        """Signals the ledger is derived from."""
+        return self._derived
+
+    def state_signals(self) -> tuple[Signal, ...]:
+        """Signals that tell states: state signals, what `states` compare, and what `cycle_gaps` are between."""
+        cycling = {(s.equipment, s.id) for m in self._machines if m.cycle_gaps for s in self.cycling(m.id)}
+        return tuple(
+            s for s in self._derived if s.role is Role.STATE or s.decides or (s.equipment, s.id) in cycling
+        )
+
+    def cycling(self, equipment: str) -> tuple[Signal, ...]:
+        """What tells when a machine finished a part: its cycle signal, else its total counter, else its others."""
+        for roles in ((Role.CYCLE,), (Role.TOTAL,), COUNTER_ROLES):
+            if found := self.signals_of(equipment, *roles):
+                return found
+        return ()
 
     def roles(self) -> dict[str, set[Role]]:
         """Roles of the signals of each equipment that has any."""
@@ -421,7 +554,18 @@ class Plant:
     @cached_property
     def _machines(self) -> tuple[Equipment, ...]:
         with_state = {s.equipment for s in self.signals.values() if s.role is Role.STATE}
-        return tuple(e for e in self.equipment.values() if e.id in with_state)
+        return tuple(
+            e for e in self.equipment.values() if e.id in with_state or e.states or e.cycle_gaps is not None
+        )
+
+    @cached_property
+    def _derived(self) -> tuple[Signal, ...]:
+        machines = {m.id for m in self._machines}
+        return tuple(
+            s
+            for s in self.signals.values()
+            if s.decides or s.role in HELD_ROLES or (s.role in DISCRETE_ROLES and s.equipment in machines)
+        )
 
     @cached_property
     def _calendar_of(self) -> Mapping[str, WorkCalendar | None]:

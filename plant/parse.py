@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from plant.model import Plant, Role
+from plant.model import Plant
 from plant.parsing.calendars import read_calendars
 from plant.parsing.checks import (
     CheckChannel,
@@ -15,6 +15,8 @@ from plant.parsing.checks import (
     check_store,
 )
 from plant.parsing.equipment import (
+    check_constraints,
+    check_costs,
     check_equipment,
     check_materials,
     inherit,
@@ -28,8 +30,16 @@ from plant.parsing.people import read_alerts, read_channels, read_escalations, r
 from plant.parsing.problems import PlantError, PlantErrors
 from plant.parsing.reader import Table
 from plant.parsing.registry import Registry
-from plant.parsing.signals import check_signals, read_signals, read_sources, resolve_min_cycles
+from plant.parsing.signals import (
+    check_signals,
+    read_signals,
+    read_sources,
+    resolve_decides,
+    resolve_min_cycles,
+)
 from plant.parsing.stores import read_historian, read_records, read_spool
+from plant.parsing.telling import check_telling, deciding
+from plant.parsing.telling import machines as told
 
 __all__ = ["SCHEMA", "PlantError", "PlantErrors", "parse"]
 
@@ -77,10 +87,13 @@ def parse(
     check_reasons(reasons, registry)
     sources = read_sources(tables("source"), registry)
     signals = read_signals(tables("signal"), registry)
-    check_signals(signals, registry)
-    machines = {s.equipment for s in signals.values() if s.role is Role.STATE}
+    machines = told(equipment, signals.values())
     materials = read_materials(tables("material"), registry, machines, site.zone)
+    check_signals(signals, machines, registry)
+    check_telling(equipment, signals, registry)
     check_materials(equipment, machines, registry)
+    check_costs(equipment, machines, registry)
+    check_constraints(equipment, machines, registry)
     users = read_users(tables("user"), registry)
     channels = read_channels(tables("channel"), registry)
     escalations = read_escalations(tables("escalation"), registry, users, channels)
@@ -101,7 +114,7 @@ def parse(
         settings=settings,
         equipment=inherit(equipment, settings),
         sources=sources,
-        signals=resolve_min_cycles(signals, materials),
+        signals=resolve_min_cycles(resolve_decides(signals, deciding(equipment)), materials),
         materials=materials,
         calendars=calendars,
         reasons=reasons,

@@ -20,6 +20,10 @@ class MachineState(StrEnum):
     UNKNOWN = "unknown"
 
 
+STOPPED = tuple(s for s in MachineState if s not in (MachineState.RUNNING, MachineState.UNKNOWN))
+"""The states of a stop."""
+
+
 class TimeCategory(StrEnum):
     """Where a microsecond of a machine's calendar is booked. Every ledger row has exactly one.
 

@@ -14,7 +14,7 @@ from plant.model import Role, Signal
 
 NO_VALUE = ("nan", "-nan", "null", "none", "n/a", "#n/a", "unavailable")
 """What files write for a number they do not have, besides nothing."""
-TEXT_ROLES = (Role.STATE, Role.ORDER, Role.ALARM)
+TEXT_ROLES = (Role.STATE, Role.ORDER, Role.MATERIAL, Role.ALARM)
 """Roles whose values may be words."""
 TIME_FIX = (
     'write it like "2026-01-31T06:00:00Z" or "2026-01-31T06:00:00.25+01:00", or as a number since 1970; without an '

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from collectors.onboarding.found import Step, Variable
 from collectors.onboarding.states import Meaning
 from plant.model import Role
+from plant.packml import PACKML as PACKML_STATES
 from plant.states import MachineState
 
 UA = "http://opcfoundation.org/UA/"
@@ -37,26 +38,6 @@ SPECIFICATIONS: Mapping[str, str] = {
 }
 
 _JUDGED = ("Idle", "Complete", "Suspended", "Suspending", "Unsuspending", "Completing")
-_PACKML: Mapping[int, tuple[str, MachineState]] = {
-    0: ("Undefined", MachineState.UNKNOWN),
-    1: ("Clearing", MachineState.DOWN),
-    2: ("Stopped", MachineState.DOWN),
-    3: ("Starting", MachineState.DOWN),
-    4: ("Idle", MachineState.DOWN),
-    5: ("Suspended", MachineState.STARVED),
-    6: ("Execute", MachineState.RUNNING),
-    7: ("Stopping", MachineState.DOWN),
-    8: ("Aborting", MachineState.DOWN),
-    9: ("Aborted", MachineState.DOWN),
-    10: ("Holding", MachineState.DOWN),
-    11: ("Held", MachineState.DOWN),
-    12: ("Unholding", MachineState.DOWN),
-    13: ("Suspending", MachineState.STARVED),
-    14: ("Unsuspending", MachineState.STARVED),
-    15: ("Resetting", MachineState.DOWN),
-    16: ("Completing", MachineState.DOWN),
-    17: ("Complete", MachineState.DOWN),
-}
 _ITEM: Mapping[int, tuple[str, MachineState]] = {
     0: ("NotAvailable", MachineState.UNKNOWN),
     1: ("OutOfService", MachineState.MAINTENANCE),
@@ -130,12 +111,12 @@ _TABLE = (
     Known(pattern="mt:PROGRAM", role=None, confidence=0.8, why="the program, not an order"),
     Known(pattern="mt:CONDITION", role=Role.ALARM, confidence=0.8, why="an MTConnect condition"),
     Known(pattern="*:StateCurrent", role=Role.STATE, confidence=0.9, why="PackML's state, by its tag name",
-          states=_numbers(_PACKML)),
+          states=_numbers(PACKML_STATES)),
     Known(pattern="packml:PackMLExecuteStateMachineType/ua:CurrentState/ua:Number", role=Role.STATE, confidence=0.88,
-          why="PackML's execute state as a number", states=_numbers(_PACKML)),
+          why="PackML's execute state as a number", states=_numbers(PACKML_STATES)),
     Known(pattern="packml:PackMLExecuteStateMachineType/ua:CurrentState", role=Role.STATE, confidence=0.85,
           why="PackML's execute state; while the machine is stopped or aborted it may have no value, which is unknown time",
-          states=_texts(_PACKML)),
+          states=_texts(PACKML_STATES)),
     Known(pattern="packml:PackMLMachineStateMachineType/ua:CurrentState", role=None, confidence=0.8,
           why="PackML's outer state machine: the execute state says more"),
     Known(pattern="packml:PackMLBaseStateMachineType/ua:CurrentState", role=None, confidence=0.8,

@@ -43,6 +43,11 @@ _WORDS: Mapping[Role, Mapping[str, float]] = {
         "workorder": 0.7, "productionorder": 0.7, "orderid": 0.7, "ordernumber": 0.7, "fa": 0.3, "fertigungsauftrag": 0.75,
         "charge": 0.3, "lot": 0.3, "los": 0.25, "orderno": 0.65,
     },
+    Role.MATERIAL: {
+        "material": 0.35, "materialnumber": 0.75, "materialid": 0.7, "materialnummer": 0.75, "product": 0.3,
+        "productcode": 0.75, "productid": 0.75, "productnumber": 0.75, "artikel": 0.5, "artikelnummer": 0.75,
+        "articlenumber": 0.75, "partnumber": 0.7, "sachnummer": 0.75,
+    },
     Role.ALARM: {
         "alarm": 0.6, "alarms": 0.55, "fault": 0.55, "stoerung": 0.65, "stoerungstext": 0.7, "fehler": 0.55, "error": 0.5,
         "fehlertext": 0.65, "warning": 0.5, "warnung": 0.55, "message": 0.35, "meldung": 0.45, "errorcode": 0.6,
@@ -178,6 +183,7 @@ def _meant(role: Role) -> str:
         Role.TOTAL: "a part counter",
         Role.CYCLE: "a cycle time",
         Role.ORDER: "an order",
+        Role.MATERIAL: "a product",
         Role.ALARM: "an alarm",
         Role.PROCESS_VALUE: "a measured value",
     }[role]

@@ -29,6 +29,7 @@ _FITS: Mapping[Role, Mapping[Kind, float]] = {
     **{role: {Kind.INTEGER: 1.0, Kind.FLOAT: 0.6} for role in COUNTER_ROLES},
     Role.CYCLE: {Kind.FLOAT: 1.0, Kind.INTEGER: 0.8},
     Role.ORDER: {Kind.TEXT: 1.0, Kind.INTEGER: 0.6},
+    Role.MATERIAL: {Kind.TEXT: 1.0, Kind.INTEGER: 0.8},
     Role.ALARM: {Kind.TEXT: 1.0, Kind.INTEGER: 0.8, Kind.BOOLEAN: 0.8},
     Role.PROCESS_VALUE: {Kind.FLOAT: 1.0, Kind.INTEGER: 0.8},
 }
@@ -236,7 +237,16 @@ def _machine(
     taken: set[str],
 ) -> MachineProposal:
     members = _with_a_state(members, watched, until)
-    order = [Role.STATE, *COUNTER_ROLES, Role.CYCLE, Role.ORDER, Role.ALARM, Role.PROCESS_VALUE, None]
+    order = [
+        Role.STATE,
+        *COUNTER_ROLES,
+        Role.CYCLE,
+        Role.ORDER,
+        Role.MATERIAL,
+        Role.ALARM,
+        Role.PROCESS_VALUE,
+        None,
+    ]
     chosen = _without_pulses(_one_of_each(members))
     chosen.sort(key=lambda s: (order.index(s.role), -s.confidence, s.variable.place))
     signals = _completed(chosen, watched, until)
@@ -375,7 +385,7 @@ def _with_a_state(
 
 def _one_of_each(members: Sequence[SignalProposal]) -> list[SignalProposal]:
     """One state, one of each counter and one order; parts said three times are counted once."""
-    single = (Role.STATE, *COUNTER_ROLES, Role.ORDER)
+    single = (Role.STATE, *COUNTER_ROLES, Role.ORDER, Role.MATERIAL)
     best: dict[Role, SignalProposal] = {}
     for signal in sorted(members, key=_likeliest):
         if signal.role in single and signal.role not in best:
@@ -471,7 +481,7 @@ def _modulus(signal: SignalProposal) -> int | None:
 
 
 def _signal_id(signal: SignalProposal, taken: set[str]) -> str:
-    own = (Role.STATE, *COUNTER_ROLES, Role.ORDER)
+    own = (Role.STATE, *COUNTER_ROLES, Role.ORDER, Role.MATERIAL)
     assert signal.role is not None
     name = str(signal.role) if signal.role in own else slug(signal.variable.name) or str(signal.role)
     return unique(name, taken)

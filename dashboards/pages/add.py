@@ -33,6 +33,7 @@ ROLES = {
     Role.TOTAL: "All parts",
     Role.CYCLE: "Cycle time",
     Role.ORDER: "Order",
+    Role.MATERIAL: "Product",
     Role.PROCESS_VALUE: "Measured value",
     Role.ALARM: "Alarm",
 }

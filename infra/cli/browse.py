@@ -306,7 +306,7 @@ def _changed(
     )
     role = None if answer == _LEAVE_OUT else Role(answer)
     roles: dict[str, Role | None] = {signal.variable.address: role}
-    if role in (Role.STATE, Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL, Role.ORDER):
+    if role in (Role.STATE, Role.GOOD, Role.REJECT, Role.REWORK, Role.TOTAL, Role.ORDER, Role.MATERIAL):
         roles |= {
             s.variable.address: None
             for s in machine.signals

@@ -22,11 +22,12 @@ from execution.running import machine_runs, scheduled_runs
 from infra.cli import plant_time
 from infra.folder import DataFolder
 from infra.plantfile import load, with_secrets
+from infra.rederive import discrete_signals
 from infra.stores import open_historian
 from pipelines.derive import facts
 from pipelines.ports import HistorianError
 from plant.frames import RECODES, Window, empty
-from plant.model import DISCRETE_ROLES, Plant, Role
+from plant.model import Plant
 from plant.parse import PlantErrors
 from plant.states import TimeCategory
 
@@ -106,16 +107,16 @@ def _samples(
         raise _UnusableError(
             f"{data} holds no history: give sample files, or the data folder of a plant with --data."
         )
-    signals = sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
+    signals = discrete_signals(plant)
     window = Window(begin - LOOK_BACK, until + LOOK_BACK)
     with closing(open_historian(with_secrets(plant), folder)) as historian:
         return pl.concat([historian.last(window.start), *historian.read_batches(window, signals=signals)])
 
 
 def _window(plant: Plant, samples: pl.DataFrame, begin: datetime | None, until: datetime | None) -> Window:
-    """As asked; else from the first state sample to the last sample of any signal."""
+    """As asked; else from the first sample that says something of a state to the last sample of any signal."""
     states = pl.DataFrame(
-        [(s.equipment, s.id) for s in plant.signals.values() if s.role is Role.STATE],
+        [(s.equipment, s.id) for s in plant.state_signals()],
         schema={"equipment": pl.String, "signal": pl.String},
         orient="row",
     )
@@ -123,7 +124,7 @@ def _window(plant: Plant, samples: pl.DataFrame, begin: datetime | None, until: 
     last = samples["time"].max()
     if begin is None and not isinstance(first, datetime):
         raise _UnusableError(
-            "There is no sample of a state signal: compare equipment and signal names with the plant file."
+            "There is no sample of a signal that tells a state: compare equipment and signal names with the plant file."
         )
     begin = begin or first  # type: ignore[assignment]
     until = until or last  # type: ignore[assignment]

@@ -20,6 +20,7 @@ def read_materials(
             id=table.identifier(),
             name=table.text("name"),
             unit=table.text("unit", "pcs"),
+            value=table.amount("value"),
             ideal_cycles=_read_cycles(table, registry, machines, zone),
         )
         if registry.declare("material", table, material.id):
@@ -40,7 +41,7 @@ def _read_cycles(
             if name not in machines:
                 table.error(
                     "equipment",
-                    f'"{name}" is not a machine: it has no state signal',
+                    f'"{name}" is not a machine: nothing tells its state',
                     "Name the machines below it",
                 )
             if (name, valid_from) in found:

@@ -124,6 +124,15 @@ class Table:
             return default
         return float(value)
 
+    def amount(self, key: str) -> float | None:
+        """A number of zero or more, None when left out."""
+        if self._get(key) is _MISSING:
+            return None
+        amount = self.number(key, 0.0)
+        if amount < 0:
+            self.error(key, f"{amount:g} is less than nothing", "Write zero or more")
+        return amount
+
     def integer(self, key: str) -> int | None:
         """A whole number, None when left out."""
         value = self._get(key)

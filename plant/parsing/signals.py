@@ -1,15 +1,25 @@
 """[[source]], [[signal]] and the reasons their states name."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from plant.model import COUNTER_ROLES, DISCRETE_ROLES, Material, Role, Signal, Source, StateMapping
+from plant.model import (
+    COUNTER_ROLES,
+    HELD_ROLES,
+    CycleKind,
+    Material,
+    Role,
+    Signal,
+    Source,
+)
 from plant.parsing.reader import Table, shown
 from plant.parsing.registry import Registry
-from plant.states import MachineState
+from plant.parsing.telling import read_bits, read_meaning, read_states
 
-_ONE_PER_MACHINE = (Role.STATE, Role.ORDER)
+_ONE_PER_MACHINE = (Role.STATE, Role.ORDER, Role.MATERIAL, Role.CYCLE)
+_NAMES = (Role.STATE, Role.ORDER, Role.MATERIAL, Role.ALARM)
+"""Roles whose values are no measurements."""
 
 
 def read_sources(tables: list[Table], registry: Registry) -> dict[str, Source]:
@@ -56,15 +66,17 @@ def _read_signal(table: Table) -> Signal:
         for key in ("modulus", "min_cycle"):
             if key in table.data:
                 table.error(key, f"a {role} signal does not count", f"Remove {key} or make it a counter")
-    if known_role and role in (*_ONE_PER_MACHINE, Role.ALARM):
+    if known_role and role in _NAMES:
         for key in ("scale", "offset"):
             if key in table.data:
                 table.error(key, f"a {role} signal is not a measured value", f"Remove {key}")
-    states = _read_states(table)
-    if known_role and role is Role.STATE and "states" not in table.data:
+    states, ranges = read_states(table)
+    if known_role and role is Role.STATE and not {"states", "bits"} & table.data.keys():
         table.error("states", "a state signal needs its states", 'Add states = { "1" = "running", ... }')
-    if known_role and role is not Role.STATE and "states" in table.data:
-        table.error("states", f"a {role} signal has no states", 'Remove states or write role = "state"')
+    for key, owner in _OF_ROLE.items():
+        if known_role and role is not owner and key in table.data:
+            fix = f'Remove {key} or write role = "{owner}"'
+            table.error(key, f"a {role} signal has no {key}", fix)
     return Signal(
         id=table.identifier(),
         equipment=table.text("equipment"),
@@ -78,7 +90,40 @@ def _read_signal(table: Table) -> Signal:
         offset=table.number("offset", 0.0),
         collect=_read_collect(table, source),
         states=states,
+        ranges=ranges,
+        bits=read_bits(table),
+        otherwise=read_meaning(table, ("otherwise",), table.data["otherwise"])
+        if "otherwise" in table.data
+        else None,
+        cycle=table.choice("cycle", CycleKind, CycleKind.TIME),
+        materials=_read_materials(table),
     )
+
+
+_OF_ROLE = {
+    "states": Role.STATE,
+    "bits": Role.STATE,
+    "otherwise": Role.STATE,
+    "cycle": Role.CYCLE,
+    "materials": Role.MATERIAL,
+}
+"""Keys that signals of one role have."""
+
+
+def _read_materials(table: Table) -> dict[str, str]:
+    value = table.data.get("materials", {})
+    if not isinstance(value, Mapping):
+        table.error("materials", f"{shown(value)} is not a table", 'Write { "17" = "cola" }')
+        return {}
+    found: dict[str, str] = {}
+    for raw, material in value.items():
+        if isinstance(material, str) and material.strip():
+            found[raw] = material
+        else:
+            table.error(
+                ("materials", raw), f"{shown(material)} is no material", "Write the id of a [[material]]"
+            )
+    return found
 
 
 def _read_collect(table: Table, source: str | None) -> Mapping[str, object]:
@@ -95,35 +140,18 @@ def _read_collect(table: Table, source: str | None) -> Mapping[str, object]:
     return table.child(("collect",), "signal.collect", value).options()
 
 
-def _read_states(table: Table) -> dict[str, StateMapping]:
-    value = table.data.get("states", {})
-    if not isinstance(value, Mapping) or ("states" in table.data and not value):
-        table.error("states", f"{shown(value)} is not a table of states", 'Write { "1" = "running", ... }')
-        return {}
-    found: dict[str, StateMapping] = {}
-    for raw, meaning in value.items():
-        if isinstance(meaning, Mapping):
-            inner = table.child(("states", raw), "signal.states", meaning)
-            found[raw] = StateMapping(
-                state=inner.choice("state", MachineState), reason=inner.optional("reason")
-            )
-        else:
-            state = table.word(("states", raw), meaning, MachineState)
-            found[raw] = StateMapping(state=state or MachineState.UNKNOWN)
-    return found
-
-
-def check_signals(found: Mapping[tuple[str, str], Signal], registry: Registry) -> None:
+def check_signals(
+    found: Mapping[tuple[str, str], Signal], machines: Collection[str], registry: Registry
+) -> None:
     """References, and what a machine must have for its ledger to be derived."""
-    machines = {s.equipment for s in found.values() if s.role is Role.STATE}
     first: dict[tuple[str, Role], str] = {}
     for signal in found.values():
         table = registry.place("signal", f"{signal.equipment}/{signal.id}")
         if signal.source:
             registry.refer("source", table, "source", signal.source)
-        for raw, mapping in signal.states.items():
-            if mapping.reason:
-                registry.refer("reason", table, ("states", raw, "reason"), mapping.reason)
+        _check_reasons(signal, table, registry)
+        for raw, material in signal.materials.items():
+            registry.refer("material", table, ("materials", raw), material)
         if not registry.refer("equipment", table, "equipment", signal.equipment) or not table.ok:
             continue
         if signal.role in _ONE_PER_MACHINE:
@@ -134,12 +162,32 @@ def check_signals(found: Mapping[tuple[str, str], Signal], registry: Registry) -
                     f'{signal.equipment} already has the {signal.role} signal "{other}"',
                     f"A machine has one {signal.role} signal: remove one or change its role",
                 )
-        if signal.role in DISCRETE_ROLES and signal.equipment not in machines:
+        if signal.role in HELD_ROLES and signal.equipment not in machines:
             table.error(
                 "equipment",
                 f"{signal.equipment} has a {signal.role} signal but no state signal to count it in",
-                f'Add a [[signal]] with role = "state" to {signal.equipment}',
+                f'Add a [[signal]] with role = "state" to {signal.equipment}, or give it states, or state_from = "cycles"',
             )
+
+
+def _check_reasons(signal: Signal, table: Table, registry: Registry) -> None:
+    meant: list[tuple[tuple[str | int, ...], str | None]] = [
+        (("states", raw, "reason"), mapping.reason) for raw, mapping in signal.states.items()
+    ]
+    meant += [(("states",), each.means.reason) for each in signal.ranges]
+    meant += [(("bits", index, "reason"), each.means.reason) for index, each in enumerate(signal.bits)]
+    if signal.otherwise is not None:
+        meant.append((("otherwise", "reason"), signal.otherwise.reason))
+    for path, reason in meant:
+        if reason:
+            registry.refer("reason", table, path, reason)
+
+
+def resolve_decides(
+    found: Mapping[tuple[str, str], Signal], deciding: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Signal]:
+    """Mark the signals that their machine's states compare."""
+    return {key: replace(signal, decides=key in deciding) for key, signal in found.items()}
 
 
 def resolve_min_cycles(

@@ -12,10 +12,13 @@ from infra import stores
 from infra.plantfile import load
 from plant.model import (
     BreakRule,
+    ChangeoverRule,
     ChannelConfig,
     Convention,
+    CycleKind,
     EquipmentLevel,
     HistorianConfig,
+    OrderSource,
     Role,
     Signal,
     Source,
@@ -36,6 +39,7 @@ HEADINGS = {
     "records": "`[records]`",
     "spool": "`[spool]`",
     "signal.states": "`[signal.states]`",
+    "equipment.cycle_gaps": "`[equipment.cycle_gaps]`",
     "material.ideal_cycle": "`ideal_cycle` of a material",
     "calendar.shift.breaks": "`breaks` of a shift",
     "calendar.exception.shifts": "`shifts` of an exception",
@@ -55,7 +59,9 @@ def test_every_key_is_documented(kind: str) -> None:
     assert documented(HEADINGS.get(kind, f"`[[{kind}]]`"), "key") == list(KEYS[kind])
 
 
-@pytest.mark.parametrize("kind", [MachineState, EquipmentLevel, Role, Convention, BreakRule, Severity])
+@pytest.mark.parametrize(
+    "kind", [MachineState, EquipmentLevel, Role, Convention, BreakRule, Severity, CycleKind, OrderSource]
+)
 def test_every_word_is_documented(kind: type[Role]) -> None:
     assert [word for word in kind if f"`{word}`" not in TEXT] == []
 
