@@ -76,7 +76,7 @@ def as_said(intervals: pl.DataFrame, recodes: pl.DataFrame) -> pl.DataFrame:
     about = pl.col("equipment").is_in(speaking.implode())
     raw = state_runs(intervals.filter(about))
     entries = recodes.filter(about, pl.col("state").is_not_null() | pl.col("reason").is_null())
-    said = _newest(_ended(entries, raw), "state", "since").filter(pl.col("state").is_not_null())
+    said = _newest(_ended(entries, raw), "state", "since")
     marks = [frame.select("equipment", time=end) for frame in (raw, said) for end in ("start", "end")]
     pieces = _between(pl.concat(marks))
     pieces = _at(pieces, raw.select("equipment", "start", "end", "raw", "state", "reason"))
@@ -119,8 +119,8 @@ def _ended(entries: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newest(entries: pl.DataFrame, value: str, since: str | None = None) -> pl.DataFrame:
-    """equipment, start, end without overlap, with the value of the entry that was made last of those that cover it; and
-    as `since` where that entry begins."""
+    """equipment, start, end without overlap, with the value of the entry that was made last of those that cover it, if it
+    has one; and as `since` where that entry begins."""
     spans = _between(
         pl.concat([entries.select("equipment", time="start"), entries.select("equipment", time="end")])
     )
@@ -133,8 +133,14 @@ def _newest(entries: pl.DataFrame, value: str, since: str | None = None) -> pl.D
     found = covering.sort("equipment", "start", "rank").unique(
         ["equipment", "start"], keep="last", maintain_order=True
     )
-    named = {} if since is None else {since: pl.col("begin")}
-    return found.select("equipment", "start", "end", value, **named)
+    other = (pl.col("rank") != pl.col("rank").shift()) | (pl.col("start") != pl.col("end").shift())
+    named = {} if since is None else {since: pl.col("begin").first()}
+    whole = found.filter(pl.col(value).is_not_null()).group_by(
+        "equipment", part=other.fill_null(True).cum_sum(), maintain_order=True
+    )
+    return whole.agg(pl.col("start").first(), pl.col("end").last(), pl.col(value).first(), **named).drop(
+        "part"
+    )
 
 
 def _between(marks: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,17 @@ from typing import Protocol
 import polars as pl
 
 from dashboards.onboarding import Onboarding
-from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
+from dashboards.view import (
+    AlertView,
+    BoardSnapshot,
+    OrderView,
+    PublishedView,
+    SaidView,
+    ShiftView,
+    SourceDetail,
+    SourceView,
+    StopView,
+)
 from plant.frames import Window
 from plant.model import Plant
 
@@ -18,6 +28,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
 
 class Unavailable(Refused):
     """The request is fine, but a store it needs is away: the same one may be answered later."""
+
+
+class Changed(Refused):
+    """Somebody else changed it meanwhile; the message says who. Look again, then decide."""
 
 
 class Backend(Onboarding, Protocol):
@@ -61,12 +75,78 @@ class Backend(Onboarding, Protocol):
 
     def acknowledge(self, alert: str, user: str) -> None: ...
 
-    def recode(self, equipment: str, start: datetime, reason: str, user: str) -> None:
-        """Say what the stop that began at `start` was; no reason ("") takes what was said before back. Kept with who and
-        when; the last entry wins."""
+    def stop_at(self, equipment: str, start: datetime) -> StopView:
+        """The stop that began then. Raises Refused: there is none."""
 
-    def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
-        """What was said about that stop, oldest first: reason, user, at."""
+    def recodes(self, equipment: str, start: datetime) -> list[SaidView]:
+        """What was said about that stop, in the order it was."""
+
+    def recode(
+        self,
+        equipment: str,
+        start: datetime,
+        reason: str,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        """Say what the stop that began at `start` was, of whatever age; no reason ("") takes all that was said before back.
+
+        Entries are added, never changed; the last one holds. `seen`: the `StopView.version` this answers; "": whatever it
+        is now. `key`: the same request with the same key has effect once. Both hold for what follows, too. Raises Changed.
+        """
+
+    def split_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        at: datetime,
+        reasons: tuple[str, str],
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        """It was two stops, the second from `at` on; no reason ("") leaves the one it has."""
+
+    def merge_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        reason: str,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        """With the next one it was one stop; no reason (""): that of the longer one."""
+
+    def undo_stop(
+        self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
+    ) -> None:
+        """As it was before the last thing that was said of it."""
+
+    def say_state(
+        self,
+        equipment: str,
+        window: Window,
+        state: str,
+        reason: str,
+        user: str,
+        note: str = "",
+        key: str = "",
+    ) -> None:
+        """What the machine was doing in a past window (`MachineState`), whatever its signal says."""
+
+    def correct_counts(
+        self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, user: str, key: str = ""
+    ) -> None:
+        """Add parts (good, reject, rework; negative: take away) to what was counted at that time: 12 good that were rejects
+        are -12 and 12. Refused when a shift's count would become negative."""
+
+    def published(self, window: Window) -> list[PublishedView]:
+        """The closed shifts that began in the window, oldest first, per line."""
 
     def start_order(self, order: str, user: str) -> None: ...
 

@@ -116,6 +116,62 @@ class ShiftView(TypedDict):
     crew: str | None  # who works it, where the calendar says so
 
 
+class StopView(TypedDict):
+    """A stop as the ledger has it now."""
+
+    equipment: str
+    start: str
+    end: str | None  # null: it goes on
+    seconds: float  # so far
+    state: str
+    reason: str | None  # reason id
+    following: str | None  # when the next stop began, if it can be merged with this one
+    between: float | None  # seconds from the end of this one to the next
+    version: str  # send it with what you say of the stop: refused when somebody else said something meanwhile
+
+
+class SpanView(TypedDict):
+    """What is said of a span of a machine's time."""
+
+    start: str
+    end: str | None  # null: the rest of the stop
+    state: str | None
+    reason: str | None  # reason id; with no state either: what was said before is taken back
+
+
+class SaidView(TypedDict):
+    """One thing somebody did to a stop."""
+
+    reason: str  # the reason id it said, the last one when it said several; "": none
+    user: str
+    at: str
+    note: str
+    spans: list[SpanView]  # in the order they hold: the later over the earlier
+
+
+class RestatementView(TypedDict):
+    """Why the figures of a closed shift are others than before."""
+
+    at: str
+    user: str  # "" when nobody did it
+    cause: str
+    detail: str
+    moved: dict[str, float]  # KPI id to the change of its value; points are hundredths
+    figures: dict[str, object]
+
+
+class PublishedView(TypedDict):
+    """A closed shift of a line: its figures as reported when it closed, and as corrected since."""
+
+    line: str
+    shift: str
+    shift_start: str
+    closed_at: str
+    reported: dict[str, object]
+    corrected: dict[str, object]
+    restatements: list[RestatementView]  # oldest first
+
+
 class CountsView(TypedDict):
     """How many signals are in which state."""
 

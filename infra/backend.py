@@ -11,30 +11,36 @@ from prometheus_client import generate_latest
 from alerting.lifecycle import Outcome
 from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Refused, Unavailable
-from dashboards.view import AlertView, BoardSnapshot, OrderView, ShiftView, SourceDetail, SourceView
+from dashboards.view import (
+    AlertView,
+    BoardSnapshot,
+    OrderView,
+    PublishedView,
+    SaidView,
+    ShiftView,
+    SourceDetail,
+    SourceView,
+    StopView,
+)
 from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
+from infra.correcting import Correcting
 from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit
 from infra.records.database import RecordsError
 from infra.records.orders import ExecutionStores
-from infra.records.recodes import Recodes
 from infra.runtime import Runtime
 from infra.shifts import shift_views
 from pipelines.ports import HistorianError
 from plant.frames import Window
 from plant.model import Plant
-from plant.states import MachineState
 
 B = TypeVar("B")
 T = TypeVar("T")
 P = ParamSpec("P")
-
-LONGEST_STOP = timedelta(days=7)
-"""How far a stop may have begun before it is re-coded."""
 
 
 def _answered(method: Callable[P, T]) -> Callable[P, T]:
@@ -63,6 +69,7 @@ class PlantBackend:
     def __init__(self, runtime: Runtime, looks: Looks | None = None) -> None:
         """`looks`: what may add machines to the plant file; None: this plant's file is not ours to change."""
         self._runtime, self._looks = runtime, looks
+        self._correcting = Correcting(runtime)
 
     @property
     def plant(self) -> Plant:
@@ -75,11 +82,10 @@ class PlantBackend:
         return self._runtime.snapshot()
 
     def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
-        rows = self._runtime.ledger(window, self.now())
-        if equipment is None:
-            return rows
-        wanted = sorted(set().union(*(self.plant.below(e) for e in equipment if e in self.plant.equipment)))
-        return rows.filter(pl.col("equipment").is_in(wanted))
+        return _below(self.plant, self._runtime.ledger(window, self.now()), equipment)
+
+    def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        return _below(self.plant, self._runtime.cycles(window, self.now()), equipment)
 
     def trend(
         self, window: Window, every: timedelta, equipment: Sequence[str], signals: Sequence[str]
@@ -108,29 +114,73 @@ class PlantBackend:
         if self._runtime.acknowledge(alert, user, self.now()) is Outcome.UNKNOWN_ALERT:
             raise Refused("There is no such alert any more: reload the page.")
 
-    def recode(self, equipment: str, start: datetime, reason: str, user: str) -> None:
-        if reason and reason not in self.plant.reasons:
-            raise Refused(f"The plant file has no reason {reason!r}: choose one of its reasons.")
-        now = self.now()
-        stop = self._stop(equipment, start, now)
-        open_end = stop["end"] >= now - timedelta(seconds=5)
-        end = None if open_end else stop["end"]
-        with self._runtime.database.begin() as connection:
-            Recodes(connection).add(equipment, start, end, reason or None, user, now)
-            Audit(connection).add(
-                now, user, "stop.recode", f"{equipment} {start.isoformat()}", {"reason": reason}
-            )
-        self._runtime.restate(equipment, Window(start, stop["end"]), now)
+    def stop_at(self, equipment: str, start: datetime) -> StopView:
+        return self._correcting.stop(equipment, start, self.now())
 
-    def recodes(self, equipment: str, start: datetime) -> list[Mapping[str, str]]:
-        with self._runtime.database.read() as connection:
-            entries = Recodes(connection).touching(
-                Window(start, start + timedelta(microseconds=1)), [equipment]
-            )
-        return [
-            {"reason": row["reason"] or "", "user": row["user"], "at": row["at"].isoformat()}
-            for row in entries.filter(pl.col("start") == start).iter_rows(named=True)
-        ]
+    def recodes(self, equipment: str, start: datetime) -> list[SaidView]:
+        return self._correcting.said(equipment, start, self.now())
+
+    def recode(
+        self,
+        equipment: str,
+        start: datetime,
+        reason: str,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        self._correcting.recode(equipment, start, reason, user, note, seen, key, self.now())
+
+    def split_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        at: datetime,
+        reasons: tuple[str, str],
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        self._correcting.split(equipment, start, at, reasons, user, note, seen, key, self.now())
+
+    def merge_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        reason: str,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        self._correcting.merge(equipment, start, reason, user, note, seen, key, self.now())
+
+    def undo_stop(
+        self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
+    ) -> None:
+        self._correcting.undo(equipment, start, user, note, seen, key, self.now())
+
+    def say_state(
+        self,
+        equipment: str,
+        window: Window,
+        state: str,
+        reason: str,
+        user: str,
+        note: str = "",
+        key: str = "",
+    ) -> None:
+        self._correcting.state(equipment, window, state, reason, user, note, key, self.now())
+
+    def correct_counts(
+        self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, user: str, key: str = ""
+    ) -> None:
+        self._correcting.counts(equipment, at, changes, why, user, key, self.now())
+
+    def published(self, window: Window) -> list[PublishedView]:
+        return self._correcting.published(window)
 
     def start_order(self, order: str, user: str) -> None:
         self._dispatch(order, OrderAction.START, user)
@@ -195,16 +245,10 @@ class PlantBackend:
         except OrderError as error:
             raise Refused(str(error)) from error
 
-    def _stop(self, equipment: str, start: datetime, now: datetime) -> Mapping[str, datetime]:
-        """Start and end of the stop of that machine which began then."""
-        if now - start > LONGEST_STOP:
-            raise Refused("That stop is more than a week old: it can no longer be re-coded here.")
-        rows = self._runtime.ledger(Window(start, now), now).filter(
-            pl.col("equipment") == equipment, pl.col("stop_start") == start
-        )
-        still = (MachineState.RUNNING.value, MachineState.UNKNOWN.value)
-        if rows.is_empty() or rows["state"][0] in still:
-            raise Refused(
-                f"{equipment} did not stop at {start.isoformat()}: reload the page, its stops have changed."
-            )
-        return {"start": start, "end": rows["end"].max()}  # type: ignore[dict-item]
+
+def _below(plant: Plant, rows: pl.DataFrame, equipment: Sequence[str] | None) -> pl.DataFrame:
+    """Rows of that equipment and what is below it; None: all."""
+    if equipment is None:
+        return rows
+    wanted = sorted(set().union(*(plant.below(e) for e in equipment if e in plant.equipment)))
+    return rows.filter(pl.col("equipment").is_in(wanted))

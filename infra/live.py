@@ -2,18 +2,33 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 import polars as pl
+from sqlalchemy import Connection
 
+from analytics.cycles import cycle_times
 from analytics.forecast import EPOCH, RESOLUTION
+from analytics.idealcycle import rated_cycles
 from execution.orders import JobOrder
 from infra.historians.waiting import History
 from infra.records.database import Database
-from infra.records.ledger import LedgerRows
 from infra.records.orders import Orders
-from infra.rederive import AHEAD, discrete_signals, ledger_of, said, stored_facts, stored_samples
+from infra.rederive import (
+    AHEAD,
+    discrete_signals,
+    ledger_of,
+    ledger_said,
+    said,
+    said_on,
+    stored_facts,
+    stored_samples,
+    whole_samples,
+)
+from infra.restating import Why, reach, restate
+from pipelines.derive import Facts
 from pipelines.fold import Fold
 from pipelines.ports import HistorianError
 from pipelines.running import RunningLedger
@@ -67,35 +82,58 @@ class Live:
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
         """`plant.frames.LEDGER` of the window, cut off at now."""
         window = Window(min(window.start, now), min(window.end, now))
-        if window.start >= self.since:
-            found = self._fold.facts(now)
-        else:
-            samples = stored_samples(self._history, self._signals, window, now)
-            found = stored_facts(samples, self.plant, window, now)
+        found = self._facts(window, now)
         return ledger_of(found, self._database, self.plant, window, edges)
+
+    def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
+        """Cycle times of the window, rated (`analytics.idealcycle.rated_cycles`)."""
+        found = self._facts(window, now)
+        runs = said(self._database, self.plant, window, found.runs)[0]
+        inside = pl.col("time").is_between(window.start, window.end, closed="left")
+        return rated_cycles(cycle_times(found.increments, found.intervals).filter(inside), runs, self.plant)
+
+    def _facts(self, window: Window, now: datetime) -> Facts:
+        if window.start >= self.since:
+            return self._fold.facts(now)
+        samples = stored_samples(self._history, self._signals, window, now)
+        return stored_facts(samples, self.plant, window, now)
 
     def running_ledger(self, start: datetime, now: datetime, edges: Iterable[datetime]) -> pl.DataFrame:
         """`ledger` from `start` (not before `since`) to now, for who asks every second: only what is new since
         the last time is derived, as long as `start` stays, or moves on to one of the edges."""
         window = Window(start, now)
-        runs, recodes = said(self._database, self.plant, window, self._fold.runs(now))
-        return self._running.rows(window, runs, recodes, edges)
+        runs, recodes, corrections = said(self._database, self.plant, window, self._fold.runs(now))
+        return self._running.rows(window, runs, recodes, edges, corrections)
 
     def reported_runs(self, now: datetime) -> pl.DataFrame:
         """`plant.frames.ORDER_RUNS` as the machines' own order signals say."""
         return self._fold.runs(now)
 
-    def restate(self, equipment: str, window: Window, now: datetime) -> None:
-        """Derive stored ledger rows of a machine again, where the window touches any."""
-        with self._database.begin() as connection:
-            rows = LedgerRows(connection)
-            stored = rows.span()
-            if stored is None or window.start >= stored.end:
-                return
-            wide = rows.widened(equipment, Window(window.start, min(window.end, stored.end)))
-        derived = self.ledger(wide, now).filter(pl.col("equipment") == equipment)
-        with self._database.begin() as connection:
-            LedgerRows(connection).replace(equipment, wide, derived)
+    def restate(
+        self, connection: Connection, equipment: str, window: Window, now: datetime, why: Why
+    ) -> list[tuple[str, Window]]:
+        """`infra.restating.restate` by what is known now."""
+        derive = partial(self._again, now)
+        return restate(connection, self.plant, derive, equipment, window, now, why)
+
+    def reach(self, equipment: str, span: Window, limit: datetime) -> Window:
+        """`infra.restating.reach` in the history."""
+        return reach(self._history, self.plant, equipment, span, limit)
+
+    def _again(
+        self,
+        now: datetime,
+        connection: Connection,
+        window: Window,
+        since: Mapping[str, datetime],
+        edges: Sequence[datetime],
+    ) -> pl.DataFrame:
+        # Not from the fold: that does not know what a counter showed before its memory begins.
+        samples = whole_samples(self._history, self.plant, since, window.end, now)
+        found = stored_facts(samples, self.plant, window, now)
+        of_people = said_on(connection, self.plant, Window(min(since.values()), window.end), found.runs)
+        begins = {m.id: window.start if m.id in since else window.end for m in self.plant.machines()}
+        return ledger_said(found, of_people, self.plant, window, edges, begins)
 
     def forget(self, now: datetime) -> None:
         """Let go of what is older than REMEMBERED."""

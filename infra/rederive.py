@@ -1,34 +1,79 @@
-"""Deriving a past window again, from what is stored: samples, booked orders, what people said."""
+"""Deriving a past window again, from what is stored: samples, booked orders, what people said and corrected."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
+from sqlalchemy import Connection
 
+from analytics.counters import COUNT_READ
 from analytics.ledger import ledger
 from execution.running import machine_runs
 from infra.historians.waiting import History
+from infra.records.corrections import CountCorrections
 from infra.records.database import Database
 from infra.records.orders import OrderRuns, Orders
 from infra.records.recodes import Recodes
-from pipelines.derive import Facts, facts
+from pipelines.derive import Facts, corrected, facts
 from plant.frames import Window
-from plant.model import DISCRETE_ROLES, Plant
+from plant.model import COUNTER_ROLES, Plant
 
 AHEAD = timedelta(hours=1)
 """Samples after a window that are read with it: they say how long its last stop was."""
 
+LOOK_BACK = timedelta(days=40)
+"""How far back the last usable reading of a counter is looked for."""
+
 
 def discrete_signals(plant: Plant) -> list[str]:
     """Ids of the signals the ledger is derived from."""
-    return sorted({s.id for s in plant.signals.values() if s.role in DISCRETE_ROLES})
+    return sorted({s.id for s in plant.derived_signals()})
 
 
-def stored_samples(history: History, signals: list[str], window: Window, now: datetime) -> pl.DataFrame:
+class Said(NamedTuple):
+    """What people and orders say of a window."""
+
+    runs: pl.DataFrame
+    """`plant.frames.ORDER_RUNS`."""
+    recodes: pl.DataFrame
+    """`plant.frames.RECODES`."""
+    corrections: pl.DataFrame
+    """`plant.frames.CORRECTIONS`."""
+
+
+def stored_samples(
+    history: History,
+    signals: list[str],
+    window: Window,
+    now: datetime,
+    equipment: Sequence[str] | None = None,
+) -> pl.DataFrame:
     """Samples to derive a window from; each series starts with the value it had before. Raises HistorianError."""
-    before = history.last(window.start)
-    stored = history.read(Window(window.start, min(window.end + AHEAD, now)), signals=signals)
+    before = history.last(window.start, equipment)
+    stored = history.read(Window(window.start, min(window.end + AHEAD, now)), equipment, signals)
     return pl.concat([before, stored])
+
+
+def whole_samples(
+    history: History, plant: Plant, since: Mapping[str, datetime], end: datetime, now: datetime
+) -> pl.DataFrame:
+    """`stored_samples` of each machine from its own time on, with the reading each counter counts on from, however many
+    useless ones came after it. Raises HistorianError."""
+    found: list[pl.DataFrame] = []
+    for machine, start in since.items():
+        signals = [s.id for s in plant.derived_signals() if s.equipment == machine]
+        found.append(stored_samples(history, signals, Window(start, end), now, [machine]))
+        counters = [s.id for s in plant.signals_of(machine, *COUNTER_ROLES)]
+        before = found[-1].filter(pl.col("time") < start, pl.col("signal").is_in(counters))
+        useless = before.filter(~COUNT_READ)["signal"].to_list()
+        back = AHEAD
+        while useless and back < LOOK_BACK:
+            older = history.read(Window(start - back, start), [machine], useless)
+            found.append(older)
+            useless = [s for s in useless if s not in set(older.filter(COUNT_READ)["signal"])]
+            back *= 4
+    return pl.concat(found)
 
 
 def stored_facts(samples: pl.DataFrame, plant: Plant, window: Window, now: datetime) -> Facts:
@@ -36,21 +81,39 @@ def stored_facts(samples: pl.DataFrame, plant: Plant, window: Window, now: datet
     return facts(samples, plant, min(window.end + AHEAD, now))
 
 
-def said(
-    database: Database, plant: Plant, window: Window, reported: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Order runs and re-codings that touch the window; `reported`: the runs the machines' own order signals show."""
+def said(database: Database, plant: Plant, window: Window, reported: pl.DataFrame) -> Said:
+    """What is said of the window; `reported`: the order runs the machines' own order signals show."""
     with database.read() as connection:
-        booked = OrderRuns(connection).touching(window)
-        named = {order for order in reported["order"].unique() if order is not None}
-        orders = Orders(connection).find(named)
-        recodes = Recodes(connection).touching(window)
-    return machine_runs(plant, booked, reported, orders), recodes
+        return said_on(connection, plant, window, reported)
+
+
+def said_on(connection: Connection, plant: Plant, window: Window, reported: pl.DataFrame) -> Said:
+    """`said` within a transaction, with what it has written itself."""
+    booked = OrderRuns(connection).touching(window)
+    named = {order for order in reported["order"].unique() if order is not None}
+    orders = Orders(connection).find(named)
+    return Said(
+        runs=machine_runs(plant, booked, reported, orders),
+        recodes=Recodes(connection).touching(window),
+        corrections=CountCorrections(connection).made_in(window),
+    )
 
 
 def ledger_of(
     found: Facts, database: Database, plant: Plant, window: Window, edges: Iterable[datetime] = ()
 ) -> pl.DataFrame:
     """`plant.frames.LEDGER` of a window from its facts."""
-    runs, recodes = said(database, plant, window, found.runs)
-    return ledger(found.intervals, found.increments, runs, recodes, plant, window, edges)
+    return ledger_said(found, said(database, plant, window, found.runs), plant, window, edges)
+
+
+def ledger_said(
+    found: Facts,
+    of_people: Said,
+    plant: Plant,
+    window: Window,
+    edges: Iterable[datetime] = (),
+    since: Mapping[str, datetime] | None = None,
+) -> pl.DataFrame:
+    """The same, with what people said given."""
+    counted = corrected(found.increments, of_people.corrections)
+    return ledger(found.intervals, counted, of_people.runs, of_people.recodes, plant, window, edges, since)

@@ -7,11 +7,13 @@ messages, the scheduler has its own, and the web server asks from its workers. `
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import polars as pl
+from sqlalchemy import Connection
 
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
@@ -37,6 +39,7 @@ from infra.records.alerts import SqlAlerts
 from infra.records.arrivals import Arrivals
 from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
+from infra.restating import Why
 from infra.shifts import period, running, shift_view
 from infra.sourcewatch import SourceWatch
 from infra.statuses import machine_statuses
@@ -59,6 +62,13 @@ COMPLETE_EVERY = 5.0
 """Seconds between two tries to read the history that was missing."""
 CATCH_UP = 20.0
 """Seconds the start takes at most for a backlog before the board is shown."""
+
+
+class Transaction(NamedTuple):
+    """One of `Runtime.correcting` or `looking`."""
+
+    connection: Connection
+    live: Live
 
 
 class Drained(NamedTuple):
@@ -161,15 +171,34 @@ class Runtime:
         with self._lock:
             return self._live.ledger(window, now, edges)
 
+    def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
+        """Cycle times of a window, see `dashboards.ports.Backend.cycles`."""
+        with self._lock:
+            return self._live.cycles(window, now)
+
     def remembered_since(self) -> datetime:
         """How far back the live derivation reaches."""
         return self._live.since
 
-    def restate(self, equipment: str, window: Window, now: datetime) -> None:
-        """Something said about that time has changed: stored rows and the board follow."""
+    @contextmanager
+    def correcting(self) -> Iterator[Transaction]:
+        """One transaction in which people add facts about past time, and what follows from them for closed shifts is
+        stored. The board follows when it ends."""
+        with self._lock, self.database.begin() as connection:
+            yield Transaction(connection, self._live)
+        self.tick(datetime.now(UTC))
+
+    @contextmanager
+    def looking(self) -> Iterator[Transaction]:
+        """What is known now, for whoever is about to correct something."""
+        with self._lock, self.database.read() as connection:
+            yield Transaction(connection, self._live)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody corrects anything meanwhile."""
         with self._lock:
-            self._live.restate(equipment, window, now)
-        self.tick(now)
+            yield
 
     def replace_plant(self, plant: Plant) -> None:
         """Go on with another plant file: recent time is derived again with it."""
@@ -371,7 +400,8 @@ class Runtime:
                 return
             try:
                 with self._lock:
-                    self._restate_closed(left.select("equipment", "earliest", "latest"), now)
+                    spans = left.select("equipment", "earliest", "latest")
+                    self._restate_closed(spans, now, "backfill", "from a backup")
             except HistorianError as error:
                 log.error("what was restored is not in the closed shifts yet: %s", error)
                 return
@@ -392,12 +422,22 @@ class Runtime:
                 self._heard = {**self._last_heard(), **self._heard}
             self.catch_up(now)
 
-    def _restate_closed(self, spans: pl.DataFrame, now: datetime) -> None:
+    def _restate_closed(
+        self, spans: pl.DataFrame, now: datetime, cause: str = "late_samples", how: str = "late"
+    ) -> None:
         """Derive stored ledger rows again where spans (equipment, earliest, latest) of samples reach into them."""
-        closed = self._closed_until()
+        zone = self.plant.site.zone
         for equipment, earliest, latest in spans.iter_rows():
-            if closed is not None and earliest < closed and equipment in self.plant.equipment:
-                self._live.restate(equipment, Window(earliest, latest + timedelta(microseconds=1)), now)
+            with self.database.read() as connection:
+                stored = LedgerRows(connection).span(equipment)
+            if stored is None or earliest >= stored.end or equipment not in self.plant.equipment:
+                continue
+            times = f"{earliest.astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest.astimezone(zone):%H:%M:%S}"
+            why = Why("", cause, f"samples of {self.plant.equipment[equipment].name} from {times} came {how}")
+            span = Window(earliest, latest + timedelta(microseconds=1))
+            span = self._live.reach(equipment, span, stored.end)
+            with self.database.begin() as connection:
+                self._live.restate(connection, equipment, span, now, why)
 
     def _visible(self, samples: pl.DataFrame) -> bool:
         """Whether the newest states and orders differ from those before the batch."""
@@ -407,7 +447,7 @@ class Runtime:
             for *key_, value, text, quality in newest.select(
                 "equipment", "signal", "value", "text", "quality"
             ).iter_rows()
-            if self.plant.signals[key := (key_[0], key_[1])].role in (Role.STATE, Role.ORDER)
+            if self.plant.signals[key := (key_[0], key_[1])].role in (Role.STATE, Role.ORDER, Role.MATERIAL)
         }
         changed = any(self._shown.get(key) != value for key, value in seen.items())
         self._shown |= seen

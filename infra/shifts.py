@@ -1,10 +1,13 @@
 """Which shift the plant is in: instances of the calendar most machines work by."""
 
+from collections import Counter
 from datetime import datetime, timedelta
+
+import polars as pl
 
 from dashboards.view import ShiftView
 from plant.calendar import ShiftInstance, shift_instances
-from plant.frames import Window
+from plant.frames import TIME, Window
 from plant.model import Plant, WorkCalendar
 
 LONGEST = timedelta(hours=24)
@@ -12,15 +15,87 @@ LONGEST = timedelta(hours=24)
 
 
 def main_calendar(plant: Plant) -> WorkCalendar | None:
-    """The calendar of most machines; None: they work around the clock."""
+    """The calendar of most machines, as it holds for most of these; None: they work around the clock."""
     hours = plant.by_calendar(machine.id for machine in plant.machines())
-    return max(hours, key=lambda one: len(one[1]))[0] if hours else None
+    users = Counter(machine.calendar for machine in plant.machines())
+    ranked = sorted(hours, key=lambda one: (users[one[0].id if one[0] else None], len(one[1])), reverse=True)
+    return ranked[0][0] if ranked else None
 
 
 def instances(plant: Plant, window: Window) -> list[ShiftInstance]:
     """Shift instances of the main calendar that touch the window, oldest first."""
     calendar = main_calendar(plant)
     return shift_instances(calendar, plant.site.zone, window) if calendar else []
+
+
+def all_instances(plant: Plant, window: Window) -> list[tuple[ShiftInstance, list[str]]]:
+    """Shift instances of every calendar that touch the window, each with the machines that work in it. Machines without
+    a calendar are reported by the shifts of the main one."""
+    main = main_calendar(plant)
+    found: list[tuple[ShiftInstance, list[str]]] = []
+    for calendar, machines in plant.by_calendar(m.id for m in plant.machines()):
+        hours = calendar or main
+        for instance in shift_instances(hours, plant.site.zone, window) if hours else ():
+            found.append((instance, machines))
+    return found
+
+
+def shift_ends(plant: Plant, after: datetime, until: datetime) -> list[datetime]:
+    """When shifts of any machine end, after one instant and not after another; in order."""
+    if until <= after:
+        return []
+    ends = {instance.end for instance, _ in all_instances(plant, Window(after, until))}
+    return sorted(end for end in ends if after < end <= until)
+
+
+def shift_edges(plant: Plant, window: Window) -> list[datetime]:
+    """Where shifts of any machine begin or end in the window: stored rows are cut there."""
+    found = {at for instance, _ in all_instances(plant, window) for at in (instance.start, instance.end)}
+    return sorted(at for at in found if window.start < at < window.end)
+
+
+def running_shifts(plant: Plant, at: datetime) -> set[tuple[str, str, datetime]]:
+    """(line, shift, shift start) of what any machine of the line still works in after that instant."""
+    around = Window(at, at + timedelta(microseconds=1))
+    return {
+        (plant.line_of(machine), instance.shift.id, instance.start)
+        for instance, machines in all_instances(plant, around)
+        if instance.start < at
+        for machine in machines
+    }
+
+
+def named(plant: Plant, rows: pl.DataFrame) -> pl.DataFrame:
+    """Ledger rows with the shift they are reported in: for machines without a calendar that of the main calendar."""
+    free = {m.id for m in plant.machines() if plant.calendar_of(m.id) is None}
+    if not free or rows.is_empty():
+        return rows
+    shifts = pl.DataFrame(
+        [
+            (i.shift.id, i.start, i.end)
+            for i in instances(plant, Window(rows["start"].min(), rows["end"].max()))  # type: ignore[arg-type]
+        ],
+        schema={"main": pl.String, "main_start": TIME, "main_end": TIME},
+        orient="row",
+    )
+    found = rows.with_row_index().sort("start").join_asof(shifts, left_on="start", right_on="main_start")
+    by_main = (
+        pl.col("equipment").is_in(free) & pl.col("shift").is_null() & (pl.col("start") < pl.col("main_end"))
+    ).fill_null(False)
+    return (
+        found.sort("index")
+        .with_columns(
+            shift=pl.when(by_main).then("main").otherwise("shift"),
+            shift_start=pl.when(by_main).then("main_start").otherwise("shift_start"),
+        )
+        .select(rows.columns)
+    )
+
+
+def lines_without_calendar(plant: Plant) -> set[str]:
+    """Lines all of whose machines are scheduled around the clock: nothing in their rows says which shift it was."""
+    bound = {plant.line_of(m.id) for m in plant.machines() if plant.calendar_of(m.id) is not None}
+    return {plant.line_of(m.id) for m in plant.machines()} - bound
 
 
 def shift_views(plant: Plant, window: Window) -> list[ShiftView]:

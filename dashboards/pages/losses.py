@@ -14,6 +14,7 @@ from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
+from dashboards.view import SaidView
 from plant.model import Plant
 
 PATH = "/losses"
@@ -160,7 +161,7 @@ def _which(plant: Plant, text: str) -> tuple[str, datetime]:
     return machine, params.instant("stop", start)
 
 
-def _who(plant: Plant, entry: Mapping[str, str]) -> str:
+def _who(plant: Plant, entry: SaidView) -> str:
     user = plant.users.get(entry["user"])
     return user.name if user else entry["user"]
 

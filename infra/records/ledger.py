@@ -1,7 +1,7 @@
 """The ledger (`plant.frames.LEDGER`): derived rows, replaced window by window."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 from sqlalchemy import Connection, delete, func, select
@@ -9,6 +9,9 @@ from sqlalchemy import Connection, delete, func, select
 from infra.records.frames import fetch, select_frame, store
 from infra.records.pipeline_tables import ledger
 from plant.frames import LEDGER, Window, empty
+
+
+_TICK = timedelta(microseconds=1)
 
 
 class LedgerRows:
@@ -67,10 +70,45 @@ class LedgerRows:
         query = select_frame(ledger, LEDGER).where(ledger.c.order.in_(orders))
         return fetch(self._connection, query.order_by(ledger.c.equipment, ledger.c.start), LEDGER)
 
-    def span(self) -> Window | None:
-        """From the first row's start to the last row's end; None when there are no rows."""
-        start, end = self._connection.execute(select(func.min(ledger.c.start), func.max(ledger.c.end))).one()
+    def span(self, equipment: str | None = None) -> Window | None:
+        """From the first row's start to the last row's end, of one machine or all; None when there are no rows."""
+        query = select(func.min(ledger.c.start), func.max(ledger.c.end))
+        if equipment is not None:
+            query = query.where(ledger.c.equipment == equipment)
+        start, end = self._connection.execute(query).one()
         return None if start is None else Window(start, end)
+
+    def since(self, equipment: str, at: datetime) -> datetime:
+        """When what the machine was doing at that time began; that time itself where no row says it."""
+        query = select(ledger.c.stop_start, ledger.c.end).where(
+            ledger.c.equipment == equipment, ledger.c.start <= at
+        )
+        row = self._connection.execute(query.order_by(ledger.c.start.desc()).limit(1)).one_or_none()
+        return at if row is None or row.end <= at or row.stop_start is None else row.stop_start
+
+    def whole_stops(self, equipment: str, window: Window) -> Window:
+        """The window with all stored rows of the stops it touches, also those that only meet it."""
+        starts = (self.since(equipment, window.start), self.since(equipment, window.start - _TICK))
+        last = self.since(equipment, window.end)
+        query = select(ledger.c.end, ledger.c.stop_start).where(
+            ledger.c.equipment == equipment, ledger.c.start >= last
+        )
+        end = window.end
+        for row in self._connection.execute(query.order_by(ledger.c.start).limit(1000)):
+            if row.stop_start != last and row.end > window.end:
+                break
+            end = max(end, row.end)
+        span = self.span(equipment) or window
+        return self.widened(equipment, Window(max(min(starts), span.start), min(end, span.end)))
+
+    def of_stop(self, equipment: str, stop_start: datetime) -> pl.DataFrame:
+        """The rows of what the machine began to do then."""
+        query = select_frame(ledger, LEDGER).where(
+            ledger.c.equipment == equipment,
+            ledger.c.start >= stop_start,
+            ledger.c.stop_start == stop_start,
+        )
+        return fetch(self._connection, query.order_by(ledger.c.start), LEDGER)
 
     def _row_over(self, equipment: str, edge: datetime) -> Window | None:
         """The row of a machine that begins before that instant and ends after it: one index probe, as

@@ -12,7 +12,7 @@ from plant.frames import RECODES, Window
 
 
 class Recodes:
-    """Re-codings of stop reasons, on one connection."""
+    """Entries about what machines were doing and why, on one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -25,9 +25,11 @@ class Recodes:
         reason: str | None,
         user: str,
         at: datetime,
+        state: str | None = None,
+        note: str | None = None,
     ) -> None:
-        """Say what [start, end) of a machine was; without an end it covers the stop it begins in, however long that
-        lasts. The entry with the latest `at` wins; one without a reason takes the earlier ones back.
+        """Say what [start, end) of a machine was, as `plant.frames.RECODES` means it; without an end it covers the stop it
+        begins in, however long that lasts.
 
         Raises:
             ValueError: the span is empty or runs backwards.
@@ -41,6 +43,8 @@ class Recodes:
             "reason": reason,
             "user": user,
             "at": at,
+            "state": state,
+            "note": note,
         }
         self._connection.execute(insert(recodes).values(values))
 

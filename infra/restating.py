@@ -1,0 +1,171 @@
+"""Closed time that has become different: its ledger rows are derived again and stored where they differ, and published
+figures that follow from them are restated, all in one transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+from sqlalchemy import Connection
+
+from infra.historians.waiting import History
+from infra.records.corrections import Restatement, Restatements
+from infra.records.database import serialise
+from infra.records.jobs import ShiftClosures
+from infra.records.ledger import LedgerRows
+from infra.rederive import AHEAD
+from infra.reported import figures, same
+from infra.shifts import LONGEST, named, shift_edges
+from plant.frames import BAD, LEDGER, Window
+from plant.model import DISCRETE_ROLES, Plant
+
+TICK = timedelta(microseconds=1)
+
+Derive = Callable[[Connection, Window, Mapping[str, datetime], Sequence[datetime]], pl.DataFrame]
+"""Ledger rows of machines over a window, as of what the connection sees, cut at these instants too. Each machine with the
+time since when samples are needed: when it began what it was doing at the window's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Who changed something about closed time, and what."""
+
+    user: str
+    """"" when nobody did it."""
+    cause: str
+    """As in `Restatement`."""
+    detail: str
+
+
+def restate(
+    connection: Connection,
+    plant: Plant,
+    derive: Derive,
+    equipment: str,
+    window: Window,
+    now: datetime,
+    why: Why,
+) -> list[tuple[str, Window]]:
+    """Derive what the window says of a machine again, as far as it is stored. Which rows are others now, if any.
+
+    Whole stops are derived, for their length decides what they are, and the machines joined to this one in its line.
+    Rows that come out as they are stored are not touched. Repeating it changes nothing.
+    """
+    serialise(connection, "ledger")
+    rows = LedgerRows(connection)
+    spans = {m: span for m in _joined(plant, equipment) if (span := rows.span(m))}
+    mine = spans.get(equipment)
+    if mine is None or window.start >= mine.end or window.end <= mine.start:
+        return []
+    wide = rows.whole_stops(equipment, _inside(window, mine))
+    wide = _common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
+    machines = sorted(m for m, s in spans.items() if s.start <= wide.start and wide.end <= s.end)
+    stored = rows.touching(wide, machines)
+    since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
+    derived = derive(connection, wide, since, shift_edges(plant, wide))
+    changed: list[tuple[str, Window]] = []
+    for machine in machines:
+        before, after = (frame.filter(pl.col("equipment") == machine) for frame in (stored, derived))
+        for part in _differing(before, after):
+            inside = pl.col("start").is_between(part.start, part.end, closed="left")
+            rows.replace(machine, part, after.filter(inside))
+            changed.append((machine, part))
+    _restate_published(connection, plant, changed, now, why)
+    return changed
+
+
+def reach(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:
+    """What samples of that span say something of: up to the next usable sample of each of their signals."""
+    signals = [s.id for s in plant.signals_of(equipment, *DISCRETE_ROLES)]
+    missing = set(history.read(span, [equipment], signals)["signal"])
+    start, step, end = span.end, AHEAD, span.end
+    usable = (pl.col("quality") < BAD) & (pl.col("value").is_not_null() | pl.col("text").is_not_null())
+    while missing and start < limit:
+        found = history.read(Window(start, min(start + step, limit)), [equipment], sorted(missing))
+        following = found.filter(usable).group_by("signal").agg(pl.col("time").min())
+        end = max([end, *(time + TICK for time in following["time"])])
+        missing -= set(following["signal"])
+        start, step = start + step, 4 * step
+    return Window(span.start, max(end, limit) if missing else end)
+
+
+def _joined(plant: Plant, equipment: str) -> set[str]:
+    """The machine and those it feeds or is fed by, over any number of others: what one does may be charged to another."""
+    feeds = {m.id: set(m.upstream) for m in plant.machines()}
+    found, more = {equipment}, {equipment}
+    while more:
+        more = {
+            other
+            for other, fed_by in feeds.items()
+            if other not in found and (fed_by & more or any(other in feeds.get(m, ()) for m in more))
+        }
+        found |= more
+    return found & set(feeds)
+
+
+def _inside(window: Window, span: Window) -> Window:
+    return Window(max(window.start, span.start), min(window.end, span.end))
+
+
+def _meets(one: Window, other: Window) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _common(rows: LedgerRows, spans: Mapping[str, Window], window: Window) -> Window:
+    """The smallest window around this one that cuts no row of any of the machines."""
+    while True:
+        each = [rows.widened(m, _inside(window, span)) for m, span in spans.items()]
+        wide = Window(min(w.start for w in each), max(w.end for w in each))
+        wide = Window(min(wide.start, window.start), max(wide.end, window.end))
+        if wide == window:
+            return wide
+        window = wide
+
+
+def _differing(before: pl.DataFrame, after: pl.DataFrame) -> list[Window]:
+    """The windows in which rows of one machine, over the same time, are others than before."""
+    names = list(LEDGER)
+    other = after.join(before, on=names, how="anti", nulls_equal=True).sort("start")
+    apart = (pl.col("start") != pl.col("end").shift()).fill_null(True)
+    parts = other.group_by(part=apart.cum_sum()).agg(pl.col("start").min(), pl.col("end").max())
+    return [Window(start, end) for start, end in parts.sort("start").select("start", "end").iter_rows()]
+
+
+def _restate_published(
+    connection: Connection, plant: Plant, changed: Sequence[tuple[str, Window]], now: datetime, why: Why
+) -> None:
+    """Note the new figures of closed shifts these rows belong to, where any of them moved."""
+    touched: dict[str, list[Window]] = {}
+    for machine, part in changed:
+        touched.setdefault(plant.line_of(machine), []).append(part)
+    rows, published, noted = LedgerRows(connection), ShiftClosures(connection), Restatements(connection)
+    for line, parts in touched.items():
+        around = Window(min(p.start for p in parts) - LONGEST, max(p.end for p in parts))
+        for closure in published.begun_in(around):
+            if closure.equipment != line:
+                continue
+            shift = Window(closure.shift_start, datetime.fromisoformat(str(closure.figures["end"])))
+            if not any(_meets(shift, part) for part in parts):
+                continue
+            of_line = [m.id for m in plant.machines() if plant.line_of(m.id) == line]
+            found = named(plant, rows.touching(shift, of_line)).filter(
+                pl.col("line") == line,
+                pl.col("shift") == closure.shift,
+                pl.col("shift_start") == closure.shift_start,
+            )
+            now_figures = figures(plant, found).get(line)
+            earlier = noted.of(line, closure.shift, closure.shift_start)
+            last = earlier[-1].figures if earlier else closure.figures
+            if now_figures is not None and not same(last, now_figures):
+                noted.add(
+                    Restatement(
+                        line,
+                        closure.shift,
+                        closure.shift_start,
+                        now,
+                        why.user,
+                        why.cause,
+                        why.detail,
+                        now_figures,
+                    )
+                )

@@ -1,0 +1,359 @@
+"""What people and late samples change about closed shifts: whatever comes in whatever order, the stored ledger is the one
+derived from all facts, and the published figures say what was reported and what is true now."""
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from collectors.spool import Spool
+from dashboards.ports import Changed, Refused
+from infra.backend import PlantBackend
+from infra.closing import close_shifts
+from infra.folder import DataFolder
+from infra.metrics import Metrics
+from infra.records.audit import Audit
+from infra.records.corrections import CountCorrections, Restatements
+from infra.records.jobs import ShiftClosures
+from infra.records.ledger import LedgerRows
+from infra.records.recodes import Recodes
+from infra.reported import figures, same
+from infra.runtime import Runtime
+from infra.shifts import instances
+from pipelines.derive import derive
+from plant.frames import SAMPLES, Window
+from plant.model import (
+    Equipment,
+    EquipmentLevel,
+    IdealCycle,
+    Material,
+    Plant,
+    Reason,
+    Role,
+    Shift,
+    Signal,
+    Site,
+    StateMapping,
+    User,
+    WorkCalendar,
+)
+from plant.states import MachineState
+
+HISTORY = timedelta(hours=7)
+RUN, STOP, SETUP = 1.0, 2.0, 3.0
+STATES = {
+    "1": StateMapping(state=MachineState.RUNNING),
+    "2": StateMapping(state=MachineState.DOWN),
+    "3": StateMapping(state=MachineState.SETUP),
+}
+HOURLY = tuple(Shift(id=f"h{h}", name=f"Hour {h}", start=time(h), end=time((h + 1) % 24)) for h in range(24))
+
+
+def plant() -> Plant:
+    machines = [
+        Equipment(
+            id=m,
+            name=f"Press {m}",
+            level=EquipmentLevel.WORK_UNIT,
+            parent="line",
+            calendar="c",
+            material="p",
+            micro_stop=timedelta(minutes=2),
+            upstream=("a",) if m == "b" else (),
+        )
+        for m in "ab"
+    ]
+    line = Equipment(id="line", name="Line", level=EquipmentLevel.PRODUCTION_LINE)
+    signals = [
+        Signal(id=r.value, equipment=m, role=r, states=STATES if r is Role.STATE else {})
+        for m in "ab"
+        for r in (Role.STATE, Role.GOOD, Role.REJECT)
+    ]
+    return Plant(
+        site=Site(id="s", name="s", zone=ZoneInfo("UTC")),
+        equipment={e.id: e for e in (line, *machines)},
+        signals={(s.equipment, s.id): s for s in signals},
+        materials={
+            "p": Material(
+                id="p",
+                name="p",
+                ideal_cycles=tuple(IdealCycle(equipment=m, cycle=timedelta(seconds=20)) for m in "ab"),
+            )
+        },
+        calendars={"c": WorkCalendar(id="c", shifts=HOURLY)},
+        reasons={
+            "jam": Reason(id="jam", name="Jam"),
+            "clean": Reason(id="clean", name="Cleaning", planned=True),
+        },
+        users={"ada": User(id="ada", name="Ada")},
+    )
+
+
+def sample(at: datetime, machine: str, signal: str, value: float, received: datetime) -> tuple[Any, ...]:
+    return at, machine, signal, value, None, 0, received
+
+
+class Corrected:
+    """A plant whose last hours are closed; its clock stands still."""
+
+    def __init__(self, folder: DataFolder, seed: int = 1) -> None:
+        self.rng = random.Random(seed)
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        self.begin = self.now - HISTORY
+        self.folder = folder
+        self.spool = Spool(folder.spool, "history")
+        rows = []
+        for machine in "ab":
+            at, good, reject = self.begin, 0, 0
+            while at < self.now:
+                state = self.rng.choice([RUN, RUN, STOP, SETUP])
+                rows.append(sample(at, machine, "state", state, at))
+                length = self.rng.choice([40, 100, 300, 1500])
+                for _ in range(length // 30 if state == RUN else 0):
+                    at += timedelta(seconds=30)
+                    good, reject = good + self.rng.choice([0, 1, 2]), reject + self.rng.choice([0, 0, 1])
+                    rows += [
+                        sample(at, machine, "good", good, at),
+                        sample(at, machine, "reject", reject, at),
+                    ]
+                at += timedelta(seconds=length if state != RUN else 7)
+        inside = [row for row in rows if row[0] < self.now]
+        self.spool.append(pl.DataFrame(inside, schema=dict(SAMPLES), orient="row"))
+        self.open()
+        close_shifts(self.runtime, self.now)
+
+    def open(self) -> None:
+        self.runtime = Runtime(plant(), self.folder, "", Metrics.unregistered())
+        self.runtime.take_all()
+        self.runtime.tick(datetime.now(UTC))
+        self.backend = PlantBackend(self.runtime)
+
+    def close(self) -> None:
+        self.runtime.stop()
+
+    def stops(self, machine: str, closed: bool = True) -> list[tuple[datetime, datetime]]:
+        stored = self.stored([machine]).filter(pl.col("state").is_in(["down", "setup"]))
+        found = stored.group_by("stop_start").agg(pl.col("end").max()).sort("stop_start")
+        return list(found.iter_rows())
+
+    def stored(self, machines: list[str] | None = None) -> pl.DataFrame:
+        with self.runtime.database.read() as connection:
+            rows = LedgerRows(connection)
+            span = rows.span()
+            assert span is not None
+            return rows.touching(span, machines)
+
+    def late(self, *rows: tuple[Any, ...]) -> None:
+        self.spool.append(pl.DataFrame(rows, schema=dict(SAMPLES), orient="row"))
+        self.runtime.take_all()
+
+    def from_scratch(self) -> pl.DataFrame:
+        with self.runtime.database.read() as connection:
+            span = LedgerRows(connection).span()
+            assert span is not None
+            recodes = Recodes(connection).touching(span)
+            corrections = CountCorrections(connection).made_in(span)
+        samples = self.runtime.historian.read(Window(span.start - HISTORY, self.now + HISTORY))
+        cuts = [edge for s in instances(self.runtime.plant, span) for edge in (s.start, s.end)]
+        return derive(
+            samples,
+            self.runtime.plant,
+            span,
+            recodes=recodes,
+            corrections=corrections,
+            until=self.now,
+            edges=cuts,
+        )
+
+    def check(self, reported: dict[Any, Any]) -> None:
+        """The invariant, for all closed shifts."""
+        stored = self.stored()
+        assert_frame_equal(stored, self.from_scratch())
+        with self.runtime.database.read() as connection:
+            closures = ShiftClosures(connection).begun_in(Window(self.now - timedelta(days=2), self.now))
+            for closure in closures:
+                key = closure.equipment, closure.shift, closure.shift_start
+                assert dict(closure.figures) == reported[key], "as reported never changes"
+                made = Restatements(connection).of(*key)
+                end = datetime.fromisoformat(str(closure.figures["end"]))
+                rows = LedgerRows(connection).touching(Window(closure.shift_start, end))
+                present = figures(self.runtime.plant, rows)["line"]
+                assert same(made[-1].figures if made else closure.figures, present)
+                chain = [closure.figures, *(m.figures for m in made)]
+                assert not any(same(one, other) for one, other in pairwise(chain))
+
+    def reported(self) -> dict[Any, Any]:
+        with self.runtime.database.read() as connection:
+            closures = ShiftClosures(connection).begun_in(Window(self.now - timedelta(days=2), self.now))
+        return {(c.equipment, c.shift, c.shift_start): dict(c.figures) for c in closures}
+
+    def published(self) -> list[Any]:
+        found = self.backend.published(Window(self.now - timedelta(days=2), self.now))
+        return [p for p in found if p["restatements"]]
+
+
+@pytest.fixture
+def corrected(tmp_path: Path) -> Iterator[Corrected]:
+    with DataFolder(tmp_path) as folder:
+        found = Corrected(folder)
+        yield found
+        found.close()
+
+
+def inside(corrected: Corrected, machine: str = "a", shortest: float = 200) -> tuple[datetime, datetime]:
+    """A stop in the middle of closed time."""
+    found = [
+        (start, end)
+        for start, end in corrected.stops(machine)
+        if corrected.begin + timedelta(hours=2) < start and (end - start).total_seconds() >= shortest
+    ]
+    return found[0]
+
+
+def test_a_recode_of_a_closed_shift_restates_it_and_touches_nothing_else(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, end = inside(corrected)
+    before, reported = corrected.stored(), corrected.reported()
+    replaced: list[tuple[str, Window]] = []
+    real = LedgerRows.replace
+
+    def replace(self: LedgerRows, equipment: str, window: Window, rows: pl.DataFrame) -> None:
+        replaced.append((equipment, window))
+        real(self, equipment, window, rows)
+
+    monkeypatch.setattr(LedgerRows, "replace", replace)
+    corrected.backend.recode("a", start, "clean", "ada", note="drip tray")
+    assert replaced == [("a", Window(start, end))]
+    after = corrected.stored()
+    touched = (pl.col("equipment") == "a") & pl.col("start").is_between(start, end, closed="left")
+    assert_frame_equal(before.filter(~touched), after.filter(~touched))
+    assert set(after.filter(touched)["category"]) == {"planned_downtime"}
+    corrected.check(reported)
+    restated = corrected.published()
+    assert restated, "planned downtime moves OEE"
+    made = restated[0]["restatements"][-1]
+    assert (made["user"], made["cause"]) == ("ada", "recode")
+    assert "of Press a from no reason to Cleaning (drip tray)" in made["detail"]
+    assert made["moved"]["oee"] > 0
+    assert restated[0]["corrected"]["oee"] - restated[0]["reported"]["oee"] == pytest.approx(
+        made["moved"]["oee"]
+    )
+    corrected.backend.undo_stop("a", start, "ada")
+    assert_frame_equal(corrected.stored(), before)
+    undone = corrected.published()[0]
+    assert same(undone["reported"], undone["corrected"]) and len(undone["restatements"]) == 2
+
+
+def test_what_moves_no_figure_restates_nothing(corrected: Corrected) -> None:
+    rows = corrected.stored(["a"])
+    row = rows.filter(pl.col("state") == "running", pl.col("duration") > 60_000_000).row(0, named=True)
+    corrected.late(sample(row["start"] + timedelta(seconds=11), "a", "state", RUN, corrected.now))
+    assert corrected.published() == []
+    assert_frame_equal(corrected.stored(["a"]), rows)
+
+
+def test_a_split_stop_can_be_split_again_merged_and_undone(corrected: Corrected) -> None:
+    start, end = inside(corrected, shortest=300)
+    before, reported, backend = corrected.stored(), corrected.reported(), corrected.backend
+    half, third = start + (end - start) / 2, start + (end - start) / 3
+    backend.split_stop("a", start, half, ("jam", "clean"), "ada")
+    backend.split_stop("a", start, third, ("", "clean"), "ada")
+    assert [s for s, _ in corrected.stops("a") if start <= s < end] == [start, third, half]
+    corrected.check(reported)
+    backend.merge_stop("a", start, "jam", "ada")
+    backend.merge_stop("a", start, "jam", "ada")
+    assert (start, end) in corrected.stops("a")
+    corrected.check(reported)
+    for _ in range(2):
+        backend.undo_stop("a", start, "ada")
+    corrected.check(reported)
+    backend.recode("a", start, "", "ada")
+    for part in [s for s, _ in corrected.stops("a") if start < s < end]:
+        backend.recode("a", part, "", "ada")
+    assert_frame_equal(corrected.stored(), before)
+
+
+def test_the_second_of_two_sees_that_the_stop_changed_and_a_second_click_does_nothing(
+    corrected: Corrected,
+) -> None:
+    start, _ = inside(corrected)
+    seen = corrected.backend.stop_at("a", start)["version"]
+    corrected.backend.recode("a", start, "clean", "ada", seen=seen, key="k1")
+    corrected.backend.recode("a", start, "clean", "ada", seen=seen, key="k1")
+    with pytest.raises(Changed, match="Ada changed this stop"):
+        corrected.backend.recode("a", start, "jam", "bob", seen=seen, key="k2")
+    assert [said["reason"] for said in corrected.backend.recodes("a", start)] == ["clean"]
+    with corrected.runtime.database.read() as connection:
+        assert len(Audit(connection).of(f"a {start.isoformat()}")) == 1
+
+
+def test_counts_are_corrected_and_never_below_zero(corrected: Corrected) -> None:
+    reported = corrected.reported()
+    row = corrected.stored(["a"]).sort("good").row(-1, named=True)
+    at, shift = row["start"], row["shift_start"]
+    of_shift = corrected.stored(["a"]).filter(pl.col("shift_start") == shift)
+    good = int(of_shift["good"].sum())
+    with pytest.raises(Refused, match=f"has {good} left"):
+        corrected.backend.correct_counts("a", at, {"good": -good - 1}, "wrong bin", "ada")
+    corrected.backend.correct_counts("a", at, {"good": -3, "reject": 3}, "wrong bin", "ada", key="k")
+    corrected.backend.correct_counts("a", at, {"good": -3, "reject": 3}, "wrong bin", "ada", key="k")
+    now = corrected.stored(["a"]).filter(pl.col("shift_start") == shift)
+    assert (int(now["good"].sum()), int(now["reject"].sum())) == (good - 3, int(of_shift["reject"].sum()) + 3)
+    corrected.check(reported)
+    made = corrected.published()[0]["restatements"]
+    assert len(made) == 1 and made[0]["moved"]["quality"] < 0
+    assert "-3 good, +3 reject (wrong bin)" in made[0]["detail"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_whatever_comes_as_corrected_is_what_the_ledger_gives(tmp_path: Path, seed: int) -> None:
+    with DataFolder(tmp_path) as folder:
+        plant_now = Corrected(folder, seed)
+        rng, backend = plant_now.rng, plant_now.backend
+        reported = plant_now.reported()
+        for step in range(30):
+            machine = rng.choice("ab")
+            stops = plant_now.stops(machine)
+            start, end = rng.choice(stops)
+            somewhere = plant_now.begin + (plant_now.now - plant_now.begin) * rng.random() * 0.8
+            what = rng.choice(["late", "late", "recode", "split", "merge", "undo", "state", "counts", "back"])
+            try:
+                if what == "late":
+                    signal = rng.choice(["state", "state", "good", "reject"])
+                    value = float(rng.choice([1, 2, 3]) if signal == "state" else rng.randrange(60))
+                    plant_now.late(sample(somewhere, machine, signal, value, plant_now.now))
+                elif what == "recode":
+                    backend.recode(machine, start, rng.choice(["jam", "clean"]), "ada")
+                elif what == "back":
+                    backend.recode(machine, start, "", "ada")
+                elif what == "split":
+                    at = start + (end - start) * rng.random()
+                    backend.split_stop(machine, start, at, (rng.choice(["jam", ""]), "clean"), "ada")
+                elif what == "merge":
+                    backend.merge_stop(machine, start, "", "bob")
+                elif what == "undo":
+                    backend.undo_stop(machine, start, "bob")
+                elif what == "state":
+                    window = Window(somewhere, somewhere + timedelta(seconds=rng.choice([30, 200, 2000])))
+                    state = rng.choice(["running", "down", "setup", "starved"])
+                    backend.say_state(machine, window, state, "", "ada")
+                else:
+                    changes = {"good": rng.randrange(-9, 9), "reject": rng.randrange(-3, 9)}
+                    backend.correct_counts(machine, somewhere, changes, "counted", "ada")
+            except Refused:
+                continue
+            try:
+                plant_now.check(reported)
+            except AssertionError as error:
+                raise AssertionError(f"step {step}: {what} of {machine} at {start}, {somewhere}") from error
+        assert plant_now.published()
+        plant_now.close()
