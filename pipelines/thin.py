@@ -13,8 +13,6 @@ from analytics.readings import series, shortest
 from plant.frames import BAD
 from plant.model import Plant, Role
 
-NAME = ("equipment", "signal")
-
 
 def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
     """The rows of `samples` that facts follow from (`plant.frames.SAMPLES`, same columns and order).
@@ -56,7 +54,7 @@ def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
         .with_columns(tells=tells)
         .filter(pl.col("tells") | pl.col("tells").shift(-1, fill_value=True))
         .drop("tells")
-        .filter(_of(known))
+        .pipe(only, known)
     )
 
 
@@ -65,8 +63,9 @@ def _grid(stale: timedelta | None) -> int | None:
     return None if stale is None else 1 << (stale // timedelta(microseconds=1)).bit_length() - 1
 
 
-def _of(known: pl.DataFrame) -> pl.Expr:
-    """Rows of known series. Signals mostly have the same names on all machines, so there are few terms."""
+def among(known: pl.DataFrame) -> pl.Expr:
+    """Rows of the series (equipment, signal) of this frame. Machines mostly have signals of the same names, so there
+    are few terms."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for (signal,), machines in known.sort("equipment").group_by("signal", maintain_order=True):
         groups.setdefault(tuple(machines["equipment"]), []).append(str(signal))
@@ -75,3 +74,10 @@ def _of(known: pl.DataFrame) -> pl.Expr:
         for machines, signals in groups.items()
     ]
     return pl.any_horizontal(terms) if terms else pl.lit(False)
+
+
+def only(rows: pl.LazyFrame, known: pl.DataFrame) -> pl.LazyFrame:
+    """Rows `among` the known series, looked up where they are few: a plain filter would be moved to where there are
+    many."""
+    ours = among(known)
+    return rows.map_batches(lambda few: few.filter(ours), streamable=True, predicate_pushdown=False)

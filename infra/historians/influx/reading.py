@@ -13,7 +13,8 @@ from infra.historians.influx.posting import RefusedError, problem, unreachable
 from infra.historians.influx.queries import Signal, Statement
 from infra.historians.influx.settings import InfluxSettings
 from infra.historians.samples import KEY, SERIES, microseconds
-from infra.historians.trends import bucket_length, thinned
+from infra.historians.trends import thinned
+from pipelines.minutes import bucket_length
 from pipelines.ports import HistorianError
 from plant.frames import SAMPLES, TREND, Window, empty
 

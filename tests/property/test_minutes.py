@@ -1,0 +1,76 @@
+"""Buckets of process variables are those of the plainest way to find them, however samples come."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.minutes import SUMS, bucketed, merged, minutes
+from plant.frames import BAD, SAMPLES, TIME
+from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KEY = ["equipment", "signal", "time"]
+PLANT = Plant(
+    site=Site(id="s", name="s", zone=ZoneInfo("UTC")),
+    equipment={m: Equipment(id=m, name=m, level=EquipmentLevel.WORK_UNIT) for m in "ab"},
+    signals={
+        (m, s): Signal(id=s, equipment=m, role=role)
+        for m, s, role in (
+            ("a", "p", Role.PROCESS_VALUE),
+            ("a", "q", Role.PROCESS_VALUE),
+            ("b", "p", Role.GOOD),
+            ("b", "q", Role.PROCESS_VALUE),
+        )
+    },
+)
+
+row = st.tuples(
+    st.integers(-500, 500),
+    st.sampled_from("abx"),
+    st.sampled_from("pq"),
+    st.sampled_from([None, 0.5, -3.0, 7.25, 2.0**40]),
+    st.sampled_from([0, 0, 1, BAD]),
+)
+
+
+def frame(rows: list[tuple[int, str, str, float | None, int]]) -> pl.DataFrame:
+    at = [EPOCH + timedelta(seconds=second) for second, *_ in rows]
+    full = [(t, m, s, v, None, q, t) for t, (_, m, s, v, q) in zip(at, rows, strict=True)]
+    return pl.DataFrame(full, schema=dict(SAMPLES), orient="row").unique(KEY, maintain_order=True)
+
+
+def plainly(samples: pl.DataFrame, seconds: int) -> pl.DataFrame:
+    found: dict[tuple[str, str, datetime], list[float]] = {}
+    for time, machine, signal, value, _, quality, _ in samples.iter_rows():
+        if value is not None and quality < BAD:
+            start = EPOCH + (time - EPOCH) // timedelta(seconds=seconds) * timedelta(seconds=seconds)
+            found.setdefault((machine, signal, start), []).append(value)
+    rows = [(m, s, t, len(v), sum(v), min(v), max(v)) for (m, s, t), v in found.items()]
+    return pl.DataFrame(rows, schema=dict(SUMS), orient="row").sort(KEY)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(row, max_size=60), st.sampled_from([1, 60, 300]), st.sampled_from(["streaming", "in-memory"]))
+def test_buckets(rows: list, seconds: int, engine: str) -> None:
+    samples = frame(rows)
+    expected = plainly(samples, seconds)
+    every = timedelta(seconds=seconds)
+    in_order = bucketed(samples.sort(KEY).lazy(), every).collect(engine=engine)  # type: ignore[call-overload]
+    assert_frame_equal(in_order, expected)
+    assert_frame_equal(merged(bucketed(samples.lazy(), every).collect()), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(row, max_size=40))
+def test_minutes_are_of_process_variables_only(rows: list) -> None:
+    samples = frame(rows).sort(KEY)
+    kept = samples.filter(
+        (pl.col("equipment") == "a") | ((pl.col("equipment") == "b") & (pl.col("signal") == "q"))
+    )
+    found = minutes(samples.lazy(), PLANT).collect()
+    assert found.schema["time"] == TIME
+    assert_frame_equal(found, plainly(kept, 60))
