@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from analytics.elements import RATED_MACHINE, with_rated
+from analytics.elements import RATED, with_classes
 from plant.model import Plant
 from plant.states import BUSY_CATEGORIES, TimeCategory
 
@@ -73,7 +73,7 @@ def bridge(before: pl.DataFrame, after: pl.DataFrame, plant: Plant) -> pl.DataFr
 
 
 def _rated(ledger: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    return with_rated(ledger, plant).filter(RATED_MACHINE, pl.col("category").is_in(_BUSY_KNOWN))
+    return with_classes(ledger, plant).filter(RATED, pl.col("category").is_in(_BUSY_KNOWN))
 
 
 def _mean(name: str) -> pl.Expr:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from math import gcd
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -11,6 +13,7 @@ from plant.frames import TIME, Window
 
 EVERY = ("hour", "day")
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -30,6 +33,23 @@ def bucket(times: pl.Series, zone: ZoneInfo, name: str) -> pl.Series:
     first, last = times.to_frame("t").select(pl.col("t").min(), last=pl.col("t").max()).row(0)
     starts = pl.Series(times.name, list(_starts(Window(first, last), zone, name)), dtype=TIME)
     return starts.gather(starts.search_sorted(times, side="right") - 1)
+
+
+def bucket_of(column: str, window: Window, zone: ZoneInfo, name: str) -> pl.Expr:
+    """As `bucket`, of a column of times within the window, whatever its length: one look into a table for each row.
+
+    The table has a place for every stretch of time that all buckets are multiples of: an hour, in some zones 15 minutes.
+    """
+    begin = [_microseconds(t) for t in _starts(window, zone, name)]
+    unit = gcd(*(b - a for a, b in pairwise(begin))) or 1
+    ends = [*begin[1:], _microseconds(window.end) + 1]
+    table = [a for a, b in zip(begin, ends, strict=True) for _ in range(-(-(b - a) // unit))]
+    place = (pl.col(column).dt.epoch("us") - begin[0]) // unit
+    return pl.lit(pl.Series(table, dtype=pl.Int64).cast(TIME)).gather(place.cast(pl.UInt32))
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def _starts(window: Window, zone: ZoneInfo, name: str) -> Iterator[datetime]:

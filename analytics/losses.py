@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
-from analytics.elements import SUMS, with_rated
+from analytics.elements import SUMS, with_classes
 from plant.model import Convention, Plant
 from plant.states import MachineState, TimeCategory
 
@@ -68,7 +68,7 @@ def waterfall(ledger: pl.DataFrame, plant: Plant, convention: Convention | None 
     and unrated, which lower none. Speed loss is the residual, negative where performance is above 1.
     """
     convention = convention or plant.settings.convention
-    sums = with_rated(ledger, plant).select([e.alias(name) for name, e in SUMS.items()]).row(0, named=True)
+    sums = with_classes(ledger, plant).select([e.alias(name) for name, e in SUMS.items()]).row(0, named=True)
     micro = "performance" if convention is Convention.NAKAJIMA else "availability"
     steps = [
         ("calendar", "total", None, sums["duration"]),

@@ -10,6 +10,7 @@ KPI = Kpi(
     name="Availability",
     unit="1",
     source="Nakajima 1988 / Vorne; ISO 22400-2 Availability = APT / PBT",
+    higher_is_better=True,
     formulas={
         Convention.NAKAJIMA: Formula(
             text="(running + micro-stops) / (planned busy time - unknown)",

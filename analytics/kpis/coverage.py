@@ -9,6 +9,7 @@ KPI = Kpi(
     name="Coverage",
     unit="1",
     source="Lineside, docs/time-model.md",
+    higher_is_better=True,
     formulas=same(
         Formula(
             text="(planned busy time - unknown) / planned busy time",

@@ -9,11 +9,10 @@ KPI = Kpi(
     name="Utilisation",
     unit="1",
     source="Vorne; planned production time / all time",
+    higher_is_better=True,
     formulas=same(
         Formula(
-            text="planned busy time / calendar time",
-            numerator=pl.col("busy"),
-            denominator=pl.col("duration"),
+            text="planned busy time / calendar time", numerator=pl.col("busy"), denominator=pl.col("duration")
         )
     ),
 )
