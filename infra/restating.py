@@ -17,7 +17,7 @@ from infra.rederive import AHEAD
 from infra.reported import figures, same
 from infra.shifts import LONGEST, named, shift_edges
 from plant.frames import BAD, LEDGER, Window
-from plant.model import DISCRETE_ROLES, Plant
+from plant.model import Plant
 
 TICK = timedelta(microseconds=1)
 
@@ -76,7 +76,7 @@ def restate(
 
 def reach(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:
     """What samples of that span say something of: up to the next usable sample of each of their signals."""
-    signals = [s.id for s in plant.signals_of(equipment, *DISCRETE_ROLES)]
+    signals = [s.id for s in plant.derived_signals() if s.equipment == equipment]
     missing = set(history.read(span, [equipment], signals)["signal"])
     start, step, end = span.end, AHEAD, span.end
     usable = (pl.col("quality") < BAD) & (pl.col("value").is_not_null() | pl.col("text").is_not_null())

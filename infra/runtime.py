@@ -194,6 +194,12 @@ class Runtime:
         with self._lock, self.database.read() as connection:
             yield Transaction(connection, self._live)
 
+    def restate(
+        self, connection: Connection, equipment: str, window: Window, now: datetime, why: Why
+    ) -> list[tuple[str, Window]]:
+        """`infra.restating.restate` by the plant in use; within `alone`."""
+        return self._live.restate(connection, equipment, window, now, why)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody corrects anything meanwhile."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from infra.closing import close_shifts
+from infra.replanning import follow_plant
 from infra.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def scheduler(runtime: Runtime) -> BackgroundScheduler:
     # (id, seconds, work): memory store, rebuilt at each start from this list.
     jobs: list[tuple[str, int, Callable[[datetime], object]]] = [
         ("shift-close", 30, lambda now: close_shifts(runtime, now)),
+        ("plant-file", 5, lambda now: follow_plant(runtime, now)),
         ("compaction", 600, lambda now: runtime.historian.compact()),
         ("retention", 6 * 3600, lambda now: _expire(runtime, now)),
         ("memory", 1800, runtime.forget),

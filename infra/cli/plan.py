@@ -20,8 +20,10 @@ from infra.historians.waiting import History
 from infra.plantfile import load, with_secrets
 from infra.records.database import Database, RecordsError
 from infra.rederive import discrete_signals, ledger_of, stored_facts, stored_samples
+from infra.replanning import dirty
 from infra.stores import open_historian
 from pipelines.ports import HistorianError
+from plant.basis import Dirty, basis
 from plant.changes import FROM_NOW_ON, NEEDS_RESTART, Change, changes, connections
 from plant.frames import Window
 from plant.model import Plant
@@ -62,6 +64,7 @@ def run(current: Path, other: Path, data: Path, days: float, as_json: bool) -> i
         before, after = load(current), load(other)
         window = Window(now - timedelta(days=days), now)
         figures = _figures(before, after, folder, window, console) if days > 0 else []
+        past = _past(before, after, folder, now) if days > 0 else []
     except (PlantErrors, HistorianError, RecordsError) as error:
         console.print(str(error), markup=False)
         return 1
@@ -70,14 +73,34 @@ def run(current: Path, other: Path, data: Path, days: float, as_json: bool) -> i
         answer = {
             "changes": [_plain(change) for change in found],
             "connections": links,
+            "derived_again": [_again(one) for one in past],
             "from": window.start,
             "to": window.end,
             "figures": [{"equipment": d.equipment, "before": d.before, "after": d.after} for d in figures],
         }
         sys.stdout.write(orjson.dumps(answer, default=str, option=orjson.OPT_INDENT_2).decode() + "\n")
     else:
-        _print(found, links, figures, days, Console(soft_wrap=True, highlight=False))
+        _print(found, links, past, figures, days, Console(soft_wrap=True, highlight=False))
     return 0
+
+
+def _past(before: Plant, after: Plant, folder: DataFolder, now: datetime) -> list[Dirty]:
+    """Closed time that is derived again when the other plant file is taken up."""
+    resolved = with_secrets(before)
+    if resolved.records.url is None and not folder.records.is_file():
+        return []
+    with closing(existing_database(resolved, folder)) as database, database.read() as connection:
+        return list(dirty(connection, basis(before), after, now))
+
+
+def _again(one: Dirty) -> dict[str, object]:
+    return {
+        "equipment": one.equipment,
+        "from": one.window.start,
+        "to": one.window.end,
+        "cause": one.cause,
+        "what": one.what,
+    }
 
 
 def _figures(
@@ -139,6 +162,7 @@ def _plain(change: Change) -> dict[str, object]:
 def _print(
     found: Sequence[Change],
     links: dict[str, str],
+    past: Sequence[Dirty],
     figures: Sequence[Difference],
     days: float,
     console: Console,
@@ -157,6 +181,14 @@ def _print(
             console.print(f"source [bold]{source}[/] {EFFECTS[effect]}")
     for note in _notes(found):
         console.print(note, style="yellow")
+    for one in past:
+        start, end = (f"{at:%Y-%m-%d %H:%M}" for at in (one.window.start, one.window.end))
+        console.print(
+            f"{one.equipment}: closed time from {start} to {end} UTC is derived again, for {one.what} is another one; "
+            "figures reported stay, what moves is restated.",
+            style="yellow",
+            markup=False,
+        )
     differing = [d for d in figures if not d.same]
     if not figures:
         return

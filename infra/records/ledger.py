@@ -65,6 +65,24 @@ class LedgerRows:
             pieces.append(fetch(self._connection, query.order_by(ledger.c.start), LEDGER))
         return pl.concat(pieces)
 
+    def parts_of(
+        self, equipment: str, window: Window, reasons: Sequence[str] = (), *, flagged: bool = False
+    ) -> list[Window]:
+        """The rows of a machine that begin in the window, neighbours as one: those with one of these reasons, or those
+        with a flagged counter reading."""
+        which = ledger.c.flagged > 0 if flagged else ledger.c.reason.in_(reasons)
+        query = select(ledger.c.start, ledger.c.end).where(
+            ledger.c.equipment == equipment,
+            ledger.c.start >= window.start,
+            ledger.c.start < window.end,
+            which,
+        )
+        found: list[Window] = []
+        for row in self._connection.execute(query.order_by(ledger.c.start)):
+            start = found.pop().start if found and found[-1].end == row.start else row.start
+            found.append(Window(start, row.end))
+        return found
+
     def of_orders(self, orders: Sequence[str]) -> pl.DataFrame:
         """All rows booked to those orders: what `execution.progress.progress` wants."""
         query = select_frame(ledger, LEDGER).where(ledger.c.order.in_(orders))

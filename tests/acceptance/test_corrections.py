@@ -3,6 +3,7 @@ derived from all facts, and the published figures say what was reported and what
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 from collectors.spool import Spool
 from dashboards.ports import Changed, Refused
+from dashboards.words import utc as words_utc
 from infra.backend import PlantBackend
 from infra.closing import close_shifts
 from infra.folder import DataFolder
@@ -24,6 +26,7 @@ from infra.records.corrections import CountCorrections, Restatements
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.records.recodes import Recodes
+from infra.replanning import follow_plant
 from infra.reported import figures, same
 from infra.runtime import Runtime
 from infra.shifts import instances
@@ -129,8 +132,8 @@ class Corrected:
         self.open()
         close_shifts(self.runtime, self.now)
 
-    def open(self) -> None:
-        self.runtime = Runtime(plant(), self.folder, "", Metrics.unregistered())
+    def open(self, of: Plant | None = None) -> None:
+        self.runtime = Runtime(of or plant(), self.folder, "", Metrics.unregistered())
         self.runtime.take_all()
         self.runtime.tick(datetime.now(UTC))
         self.backend = PlantBackend(self.runtime)
@@ -357,3 +360,55 @@ def test_whatever_comes_as_corrected_is_what_the_ledger_gives(tmp_path: Path, se
                 raise AssertionError(f"step {step}: {what} of {machine} at {start}, {somewhere}") from error
         assert plant_now.published()
         plant_now.close()
+
+
+def changed(of: Plant, **fields: Any) -> Plant:
+    return replace(of, **fields)
+
+
+def cycles(*seconds: tuple[float, datetime | None]) -> dict[str, Material]:
+    """Of machine a, from dates on; b as ever."""
+    of_a = [IdealCycle(equipment="a", cycle=timedelta(seconds=s), valid_from=at) for s, at in seconds]
+    of_b = IdealCycle(equipment="b", cycle=timedelta(seconds=20))
+    return {"p": Material(id="p", name="p", ideal_cycles=(*of_a, of_b))}
+
+
+def test_a_cycle_from_a_date_restates_from_that_date_on_also_after_a_restart(corrected: Corrected) -> None:
+    reported, before = corrected.reported(), corrected.stored()
+    assert follow_plant(corrected.runtime, corrected.now) == 0
+    since = corrected.begin + timedelta(hours=3, minutes=20)
+    corrected.runtime.stop()
+    corrected.open(changed(plant(), materials=cycles((20, None), (10, since))))
+    assert follow_plant(corrected.runtime, corrected.now) == 1
+    assert follow_plant(corrected.runtime, corrected.now) == 0
+    after = corrected.stored()
+    elsewhere = (pl.col("equipment") == "b") | (pl.col("end") < since)
+    assert_frame_equal(before.filter(elsewhere), after.filter(elsewhere))
+    corrected.check(reported)
+    restated = corrected.published()
+    assert restated and all(p["shift_start"] >= words_utc(since - timedelta(hours=1)) for p in restated)
+    assert {r["cause"] for p in restated for r in p["restatements"]} == {"ideal_cycle"}
+    assert all(p["corrected"]["performance"] < p["reported"]["performance"] for p in restated)
+
+
+def test_a_reason_that_is_planned_now_and_another_threshold_restate_what_they_change(
+    corrected: Corrected,
+) -> None:
+    start, _ = inside(corrected)
+    corrected.backend.recode("a", start, "jam", "ada")
+    reported = corrected.reported()
+    follow_plant(corrected.runtime, corrected.now)
+    planned = {**plant().reasons, "jam": Reason(id="jam", name="Jam", planned=True)}
+    corrected.runtime.replace_plant(changed(plant(), reasons=planned))
+    assert follow_plant(corrected.runtime, corrected.now) == 1
+    assert corrected.stored(["a"]).filter(pl.col("reason") == "jam")["category"].unique().to_list() == [
+        "planned_downtime"
+    ]
+    corrected.check(reported)
+    machines = {
+        m: replace(e, micro_stop=timedelta(minutes=6)) if m == "a" else e
+        for m, e in plant().equipment.items()
+    }
+    corrected.runtime.replace_plant(changed(plant(), reasons=planned, equipment=machines))
+    follow_plant(corrected.runtime, corrected.now)
+    corrected.check(reported)
