@@ -133,7 +133,7 @@ def read_cycle_gaps(table: Table) -> CycleGaps | None:
         table.error("cycle_gaps", f"{shown(given)} is not a table", "Write { slow = 1.7, micro_stop = 6 }")
     if gaps is not None and word is None:
         table.error("cycle_gaps", "the state does not come from cycles", 'Add state_from = "cycles"')
-    if word is None:
+    if word != "cycles":
         return None
     usual = CycleGaps()
     if gaps is None:

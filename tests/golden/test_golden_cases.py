@@ -16,6 +16,7 @@ from plant.model import (
     Break,
     BreakRule,
     Convention,
+    CycleGaps,
     Equipment,
     EquipmentLevel,
     IdealCycle,
@@ -49,6 +50,7 @@ class Case:
     shift: tuple[time, time] | None = None
     breaks: list[Break] = field(default_factory=list)
     cycles: dict[str, timedelta] = field(default_factory=dict)
+    by_cycles: set[str] = field(default_factory=set)
     samples: list[tuple[datetime, str, str, float | None, str | None, int, datetime]] = field(
         default_factory=list
     )
@@ -78,6 +80,8 @@ def read(path: Path) -> Case:
                 machine = name
             case ["cycle", seconds]:
                 case.cycles[machine] = timedelta(seconds=float(seconds))
+            case ["state_from", "cycles"]:
+                case.by_cycles.add(machine)
             case ["state", clock, state]:
                 case.samples.append((at(clock), machine, "state", None, state, 0, at(clock)))
             case [("good" | "reject" | "total") as counter, clock, number]:
@@ -107,7 +111,13 @@ def plant_of(case: Case, machines: list[str]) -> Plant:
         site=Site(id="site", name="site", zone=ZoneInfo("UTC")),
         settings=Settings(**case.settings),  # type: ignore[arg-type]
         equipment={
-            m: Equipment(id=m, name=m, level=EquipmentLevel.WORK_UNIT, calendar="c" if calendars else None)
+            m: Equipment(
+                id=m,
+                name=m,
+                level=EquipmentLevel.WORK_UNIT,
+                calendar="c" if calendars else None,
+                cycle_gaps=CycleGaps() if m in case.by_cycles else None,
+            )
             for m in machines
         },
         signals={
@@ -144,6 +154,8 @@ def test_case(path: Path) -> None:
         found = figures[who].get(figure)
         if figure.startswith("reason:"):
             found = reasons[figure.removeprefix("reason:")] / 1e6
+        elif figure.startswith("raw:"):
+            found = ledger.filter(raw=figure.removeprefix("raw:"))["duration"].sum() / 1e6
         elif figure in SECONDS:
             found = found / 1e6
         wanted = {"true": True, "false": False, "null": None}.get(value, value)

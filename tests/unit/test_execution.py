@@ -1,5 +1,6 @@
 """Order states, which order ran where, and how far it is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from execution.ports import OrderRun
 from execution.progress import counting_machines, expected_now, progress
 from execution.running import machine_runs, scheduled_runs
 from plant.frames import LEDGER, ORDER_RUNS, Window, empty
-from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site
+from plant.model import Equipment, EquipmentLevel, OrderSource, Plant, Role, Signal, Site
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 
@@ -121,7 +122,7 @@ def booked(
     )
 
 
-def reported(*rows: tuple[str, float, float | None, str, str | None]) -> pl.DataFrame:
+def reported(*rows: tuple[str, float, float | None, str | None, str | None]) -> pl.DataFrame:
     return pl.DataFrame(
         [(m, at(a), None if b is None else at(b), o, material) for m, a, b, o, material in rows],
         schema=dict(ORDER_RUNS),
@@ -168,6 +169,66 @@ def test_the_more_specific_source_wins_and_the_weaker_fills_its_gaps() -> None:
     assert runs_of("capper", frame) == [("L", 5, 35), ("P", 35, None)]
     materials = dict(frame.filter(order="P").select("equipment", "material").iter_rows())
     assert materials == {"filler": "fanta", "capper": "soda"}
+
+
+def believing(machine: str, *sources: OrderSource) -> Plant:
+    return replace(
+        PLANT,
+        equipment={
+            m: replace(node, orders_from=sources if m == machine else node.orders_from)
+            for m, node in PLANT.equipment.items()
+        },
+    )
+
+
+def test_a_plant_says_whom_it_believes_and_who_is_left_out_is_not_asked() -> None:
+    said = [
+        booked("M", "filler", 10, 20),
+        booked("L", "bottling", 5, 40),
+        booked("S", "filler", 0, None, "schedule"),
+    ]
+    signal = reported(("filler", 15, 30, "P", "fanta"))
+
+    def runs(*sources: OrderSource) -> list[tuple[str, float, float | None]]:
+        return runs_of("filler", machine_runs(believing("filler", *sources), said, signal, {}))
+
+    terminal, plc, schedule = OrderSource
+    assert runs(plc, terminal) == [("L", 5, 10), ("M", 10, 15), ("P", 15, 30), ("L", 30, 40)]
+    assert runs(schedule, plc, terminal) == [("S", 0, None)]
+    assert runs(terminal) == [("L", 5, 10), ("M", 10, 20), ("L", 20, 40)]
+    assert runs(plc) == [("P", 15, 30)]
+
+
+def made(frame: pl.DataFrame) -> list[tuple[str | None, str | None, float, float | None]]:
+    return [
+        (material, *row)
+        for material, row in zip(
+            frame.filter(equipment="filler")["material"], runs_of("filler", frame), strict=True
+        )
+    ]
+
+
+def test_the_product_the_machine_says_goes_with_the_order_of_who_is_believed_less() -> None:
+    said = [booked("M", "filler", 10, 20), booked("L", "bottling", 5, 40)]
+    signal = reported(("filler", 0, 15, None, "water"), ("filler", 15, 30, None, "juice"))
+    assert made(machine_runs(PLANT, said, signal, {})) == [
+        ("water", None, 0, 5),
+        ("water", "L", 5, 10),
+        ("cola", "M", 10, 20),
+        ("juice", "L", 20, 30),
+        ("cola", "L", 30, 40),
+    ]
+    believed = believing("filler", OrderSource.PLC, OrderSource.TERMINAL)
+    assert made(machine_runs(believed, said, signal, {})) == [
+        ("water", None, 0, 5),
+        ("water", "L", 5, 10),
+        ("water", "M", 10, 15),
+        ("juice", "M", 15, 20),
+        ("juice", "L", 20, 30),
+        ("cola", "L", 30, 40),
+    ]
+    alone = believing("filler", OrderSource.TERMINAL)
+    assert {order for _, order, *_ in made(machine_runs(alone, said, signal, {}))} == {"M", "L"}
 
 
 def test_an_order_nobody_entered_keeps_its_number_without_material() -> None:
