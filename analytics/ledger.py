@@ -11,6 +11,7 @@ import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
 from analytics.attributes import as_said, calendar_segments, ideal_cycles, resolve_recodes, state_runs
+from analytics.gaps import Gap, states_from_cycles
 from plant.calendar import BREAK, OFF
 from plant.frames import LEDGER, TIME, Window, empty
 from plant.model import BreakRule, Plant, Role
@@ -47,7 +48,7 @@ def ledger(
         schema={"equipment": pl.String, "begin": TIME},
         orient="row",
     )
-    stops = state_runs(as_said(intervals, recodes))
+    stops = state_runs(as_said(states_from_cycles(intervals, increments, runs, plant), recodes))
     shifts = calendar_segments(plant, machines, window)
     cycles = ideal_cycles(plant)
     recoded = resolve_recodes(recodes, stops)
@@ -150,13 +151,20 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
         in_break = in_break & (state != MachineState.RUNNING.value)
     meant = state.is_in([MachineState.PLANNED_STOP.value, MachineState.MAINTENANCE.value])
     down = (state == MachineState.DOWN.value) | (meant & pl.col("recoded").is_not_null())
+    by_cycles = pl.col("equipment").is_in([m.id for m in plant.machines() if m.cycle_gaps is not None])
+    by_cycles = by_cycles & pl.col("raw").is_in([Gap.MICRO_STOP.value, Gap.IDLE.value])
+    brief = (
+        pl.when(by_cycles)
+        .then(pl.col("raw") == Gap.MICRO_STOP.value)
+        .otherwise(pl.col("stop_length") < pl.col("threshold"))
+    )
     by_state = {s.value: c.value for s, c in CATEGORY_OF_STATE.items()}
     return rows.with_columns(
         category=pl.when(pl.col("kind") == OFF)
         .then(pl.lit(TimeCategory.NOT_SCHEDULED.value))
         .when(in_break | (stopped & pl.col("reason").is_in(planned)))
         .then(pl.lit(TimeCategory.PLANNED_DOWNTIME.value))
-        .when(down & (pl.col("stop_length") < pl.col("threshold")))
+        .when(down & brief)
         .then(pl.lit(TimeCategory.MICRO_STOP.value))
         .when(down)
         .then(pl.lit(TimeCategory.UNPLANNED_DOWNTIME.value))

@@ -7,7 +7,7 @@ a micro-stop.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -16,6 +16,9 @@ from pipelines.derive import corrected
 from pipelines.fold import Fold
 from plant.frames import CORRECTIONS, TIME, Window, empty
 from plant.model import Plant
+
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class RunningLedger:
             schema={"equipment": pl.String, "threshold": pl.Duration("us")},
             orient="row",
         )
+        self._by_cycles = [m.id for m in plant.machines() if m.cycle_gaps is not None]
         self._last: _Derived | None = None
 
     def rows(
@@ -56,7 +60,9 @@ class RunningLedger:
         last, self._last = self._last, None  # should this fail, the next call begins anew
         starts = self._starts(last, window, runs, recodes, corrections, edges)
         since = dict(starts.select("equipment", "begin").iter_rows())
-        found = self._fold.facts(window.end, since=since | _said_since(recodes, since))
+        anew = [machine for machine in self._by_cycles if since[machine] == window.start]
+        needed = since | _said_since(recodes, since) | dict.fromkeys(anew, _EVER)
+        found = self._fold.facts(window.end, since=needed)
         oldest = min(since.values(), default=window.start)
         rows = ledger(
             found.intervals,
@@ -71,9 +77,31 @@ class RunningLedger:
         if last is not None:
             old = last.rows.join(starts.select("equipment", "begin"), on="equipment", maintain_order="left")
             old = old.filter(pl.col("start") >= window.start, pl.col("end") <= pl.col("begin")).drop("begin")
-            rows = pl.concat([old, rows]).sort("equipment", "start")
+            rows = self._carried_on(pl.concat([old, rows]).sort("equipment", "start"), starts)
         self._last = _Derived(window, runs, recodes, corrections, edges, rows)
         return rows
+
+    def _carried_on(self, rows: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+        """Of machines whose state comes from their cycles, what goes on where the derived rows begin began with the kept
+        ones: their parts are not all looked at again."""
+        if not self._by_cycles:
+            return rows
+        same = (pl.col("equipment") == pl.col("equipment").shift()) & (
+            pl.col("state") == pl.col("state").shift()
+        )
+        goes_on = (
+            rows.with_columns(was=pl.when(same).then(pl.col("stop_start").shift()))
+            .join(starts.filter(pl.col("equipment").is_in(self._by_cycles)), on="equipment")
+            .filter(pl.col("start") == pl.col("begin"), pl.col("stop_start") < pl.col("begin"))
+            .select("equipment", "stop_start", "was")
+        )
+        began = pl.min_horizontal("stop_start", "was")
+        return rows.join(goes_on, on=["equipment", "stop_start"], how="left", maintain_order="left").select(
+            pl.when(pl.col("was").is_not_null()).then(began).otherwise("stop_start").alias("stop_start")
+            if name == "stop_start"
+            else name
+            for name in rows.columns
+        )
 
     def _starts(
         self,
@@ -103,6 +131,14 @@ class RunningLedger:
             ),
         ]
         news_from = pl.concat(news).group_by("equipment").agg(pl.col("time").min())
+        if self._by_cycles:
+            # A gap between two parts is judged as a whole, and the last one grows.
+            mine = pl.col("equipment").is_in(self._by_cycles)
+            begun = self._fold.gaps_begun(dict(news_from.filter(mine).iter_rows()))
+            gaps = pl.DataFrame(
+                list(begun.items()), schema={"equipment": pl.String, "time": TIME}, orient="row"
+            )
+            news_from = pl.concat([news_from.filter(~mine), gaps])
         # Rows were begun at the new start of the window, or they cannot be kept.
         fits = last.rows.filter(pl.col("start") == window.start).select("equipment")
         over = (
