@@ -3,56 +3,68 @@
 from datetime import datetime, timedelta
 
 import polars as pl
+from sqlalchemy import Connection
 
-from analytics.losses import pareto
-from analytics.summary import summarise
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
+from infra.reported import figures
 from infra.runtime import Runtime
-from infra.shifts import instances
+from infra.shifts import LONGEST, lines_without_calendar, named, running_shifts, shift_edges, shift_ends
 from plant.frames import Window
+from plant.model import Plant
 
 GRACE = timedelta(minutes=2)
 """Waited after a shift's end for samples on their way."""
-TOP = 5
-"""Losses kept with the figures."""
 
 
 def close_shifts(runtime: Runtime, now: datetime) -> int:
-    """Close every shift that has ended and is not closed yet, oldest first. How many were closed.
+    """Close every shift of every line that has ended and is not closed yet, oldest first. How many were closed.
 
-    Rows are replaced and figures are inserted by their natural keys in one transaction: a crash repeats the shift,
-    a second run changes nothing.
+    A shift of a line is the ledger rows that name it (`infra.shifts.named`), so every scheduled row is in one closure
+    whatever calendars its machines have. It is closed when none of them works in it any more. Rows are replaced and
+    figures are inserted by their natural keys in one transaction: a crash repeats the shift, a second run changes nothing.
     """
     closed = 0
     with runtime.database.read() as connection:
         stored = LedgerRows(connection).span()
     since = stored.end if stored else runtime.remembered_since()
-    for shift in instances(runtime.plant, Window(since, now)):
-        if shift.end <= since or shift.end + GRACE > now:
-            continue
-        window = Window(since, shift.end)
-        rows = runtime.ledger(window, now, [shift.start])
-        of_shift = rows.filter(pl.col("start") >= shift.start)
-        figures = _figures(runtime, of_shift)
-        with runtime.database.begin() as connection:
-            for equipment, part in rows.partition_by("equipment", as_dict=True).items():
-                LedgerRows(connection).replace(str(equipment[0]), window, part)
-            closures = ShiftClosures(connection)
-            for line, values in figures.items():
-                closures.close(line, shift.shift.id, shift.start, values, now)
-        since = shift.end
-        closed += 1
+    # What was stored as still running may have ended by another plant file since.
+    ends = [since] if stored else []
+    for end in [*ends, *shift_ends(runtime.plant, since, now - GRACE)]:
+        with runtime.alone():  # what people say meanwhile comes after
+            plant, window = runtime.plant, Window(since, end)
+            rows = runtime.ledger(window, now, shift_edges(plant, window))
+            with runtime.database.begin() as connection:
+                for equipment, part in rows.partition_by("equipment", as_dict=True).items():
+                    LedgerRows(connection).replace(str(equipment[0]), window, part)
+                closed += _close(connection, plant, window, now)
+        since = end
     return closed
 
 
-def _figures(runtime: Runtime, rows: pl.DataFrame) -> dict[str, dict[str, object]]:
-    """What is frozen, per line: counts, KPIs with their parts, and the largest losses."""
-    plant = runtime.plant
-    found: dict[str, dict[str, object]] = {}
-    for values in summarise(rows, ["line"], plant).iter_rows(named=True):
-        line = values.pop("line")
-        top = pareto(rows.filter(pl.col("line") == line)).head(TOP)
-        figures = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in values.items()}
-        found[line] = {**figures, "convention": plant.settings.convention.value, "losses": top.to_dicts()}
-    return found
+def _close(connection: Connection, plant: Plant, stored: Window, now: datetime) -> int:
+    """Close what is in the rows just stored, or went on when they begin, and is over at their end."""
+    kept, closures = LedgerRows(connection), ShiftClosures(connection)
+    seen = named(plant, kept.touching(Window(stored.start - timedelta(microseconds=1), stored.end)))
+    keys = seen.select("line", "shift", "shift_start").drop_nulls("shift").unique()
+    due = set(keys.iter_rows()) - running_shifts(plant, stored.end)
+    if not due:
+        return 0
+    begun = Window(min(start for *_, start in due), stored.end)
+    before = closures.begun_in(Window(begun.start - LONGEST, begun.end))
+    due -= {(c.equipment, c.shift, c.shift_start) for c in before}
+    machines = [m.id for m in plant.machines() if plant.line_of(m.id) in {line for line, *_ in due}]
+    rows = named(plant, kept.touching(begun, machines))
+    # Where the rows do not say the shift, another plant file may name it anew: what was closed stays closed.
+    for line in lines_without_calendar(plant):
+        ends = [str(c.figures["end"]) for c in before if c.equipment == line]
+        until = max(map(datetime.fromisoformat, ends), default=begun.start)
+        rows = rows.filter((pl.col("line") != line) | (pl.col("start") >= until))
+    closed = 0
+    for line, shift, start in sorted(due, key=lambda key: (key[2], key[0])):
+        of_shift = rows.filter(
+            pl.col("line") == line, pl.col("shift") == shift, pl.col("shift_start") == start
+        )
+        for values in figures(plant, of_shift).values():
+            closed += closures.close(line, shift, start, values, now)
+    return closed

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from analytics.buckets import edges
 from dashboards.view import ShiftView
 from plant.calendar import ShiftInstance, shift_instances
 from plant.frames import TIME, Window
@@ -49,8 +50,10 @@ def shift_ends(plant: Plant, after: datetime, until: datetime) -> list[datetime]
 
 
 def shift_edges(plant: Plant, window: Window) -> list[datetime]:
-    """Where shifts of any machine begin or end in the window: stored rows are cut there."""
+    """Where stored rows are cut: where shifts of any machine begin or end in the window, and at plant-local midnight, so
+    that a day is whole rows."""
     found = {at for instance, _ in all_instances(plant, window) for at in (instance.start, instance.end)}
+    found |= set(edges(window, plant.site.zone, "day"))
     return sorted(at for at in found if window.start < at < window.end)
 
 

@@ -1,0 +1,134 @@
+"""Shifts close exactly once, whatever calendars the lines of a plant work by, over the change of the clocks."""
+
+import sys
+import tomllib
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
+
+from closing_process import END, START, looks, prepare, running
+
+from infra.closing import close_shifts
+from infra.records.jobs import ShiftClosure, ShiftClosures
+from infra.records.ledger import LedgerRows
+from infra.runtime import Runtime
+from infra.shifts import named
+from plant.frames import Window
+from plant.model import Plant
+from plant.parse import parse
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    prepare(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def kept(runtime: Runtime) -> tuple[list[ShiftClosure], pl.DataFrame]:
+    with runtime.database.read() as connection:
+        span = LedgerRows(connection).span()
+        assert span is not None
+        closures = ShiftClosures(connection).begun_in(Window(START - timedelta(days=2), END))
+        return closures, LedgerRows(connection).touching(span)
+
+
+def check_each_row_is_in_one_closure(runtime: Runtime) -> list[ShiftClosure]:
+    """What was scheduled until the last close is published once, but for shifts still running; machines are covered."""
+    closures, rows = kept(runtime)
+    keys = Counter((c.equipment, c.shift, c.shift_start) for c in closures)
+    assert set(keys.values()) == {1}
+    for (_,), mine in rows.partition_by("equipment", as_dict=True).items():
+        assert mine["start"].to_list() == [START, *mine["end"].to_list()][:-1]
+    of_shifts = named(runtime.plant, rows).drop_nulls("shift")
+    sums = of_shifts.group_by("line", "shift", "shift_start").agg(pl.col("good").sum(), pl.col("end").max())
+    stored = rows["end"].max()
+    for line, shift, start, good, end in sums.iter_rows():
+        closure = next(
+            (c for c in closures if (c.equipment, c.shift, c.shift_start) == (line, shift, start)), None
+        )
+        if closure is None:
+            assert end == stored, f"{shift} of {line} at {start} ended at {end} and was not closed"
+        else:
+            assert (closure.figures["good"], closure.figures["end"]) == (good, end.isoformat())
+    return closures
+
+
+def at(*wall: int) -> datetime:
+    return datetime(*wall, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def test_lines_with_their_own_hours_close_their_own_shifts(data: Path) -> None:
+    with running(data) as runtime:
+        for now in looks():
+            close_shifts(runtime, now)
+            assert close_shifts(runtime, now) == 0
+        closures = check_each_row_is_in_one_closure(runtime)
+    found = {
+        line: [(c.shift, f"{c.shift_start:%d %H:%M}") for c in closures if c.equipment == line]
+        for line in "abc"
+    }
+    assert found["a"] == [
+        ("night", "23 20:00"),
+        ("early", "24 04:00"),
+        ("extra", "24 13:00"),  # instead of late and night: that one would have had nine hours
+        ("early", "25 05:00"),
+        ("late", "25 13:00"),
+    ]
+    assert found["b"] == [
+        ("night", "23 17:00"),
+        ("day", "24 05:00"),
+        ("night", "24 17:00"),  # begins on day 3 and lasts thirteen hours
+        ("day", "25 06:00"),
+    ]
+    assert [name for name, _ in found["c"]] == ["night", "early", "extra", "early", "late"]
+    long = next(c for c in closures if (c.equipment, c.shift_start) == ("b", at(2026, 10, 24, 17)))
+    assert long.figures["end"] == at(2026, 10, 25, 6).isoformat()
+
+
+def test_how_often_one_looks_does_not_matter(data: Path) -> None:
+    with running(data) as runtime:
+        for now in looks():
+            close_shifts(runtime, now)
+        often = [(c.equipment, c.shift, c.shift_start, c.figures) for c in kept(runtime)[0]]
+    prepare(data.with_name("once"))
+    with running(data.with_name("once")) as runtime:
+        close_shifts(runtime, END)
+        assert [(c.equipment, c.shift, c.shift_start, c.figures) for c in kept(runtime)[0]] == often
+
+
+def changed(data: Path, good: str, bad: str) -> Plant:
+    text = (data / "plant.toml").read_text()
+    assert good in text
+    return parse({"plant.toml": tomllib.loads(text.replace(good, bad))})
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ('end = "19:00"', 'end = "10:00"'),  # it ended before the plant file said so
+        ('id = "day"', 'id = "tag"'),
+        ('shifts = ["early"]\nadd', 'shifts = ["early", "night"]\nadd'),
+        ('equipment = ["a"]', 'equipment = ["a3"]'),
+    ],
+)
+def test_a_plant_file_changed_between_closes_nothing_twice_and_forgets_nothing(
+    data: Path, good: str, bad: str
+) -> None:
+    change = at(2026, 10, 24, 12, 30)  # Saturday 14:30: the early shift is over, the day of line b is not
+    with running(data) as runtime:
+        for now in looks():
+            if now < change:
+                close_shifts(runtime, now)
+    with running(data, changed(data, good, bad)) as runtime:
+        for now in looks():
+            if now >= change:
+                close_shifts(runtime, now)
+        closures = check_each_row_is_in_one_closure(runtime)
+    assert Counter(c.equipment for c in closures).keys() == {"a", "b", "c"}
