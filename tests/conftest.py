@@ -121,6 +121,7 @@ def _plant() -> Plant:
                 description=ABOUT.get(machine, ""),
                 calendar="week",
                 micro_stop=timedelta(minutes=2),
+                material="p40" if machine == "filler" else None,
             )
             source = {"bottling": "bottling-plc", "pressing": "press"}.get(line, machine)
             for role in (Role.STATE, Role.GOOD, Role.REJECT):
