@@ -1,10 +1,11 @@
-"""Where the minutes go: Pareto by reason, the list of stops, and a waterfall that closes."""
+"""Where the minutes and the money go: Pareto by reason, the list of stops, a waterfall that closes, six big losses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from analytics.elements import SUMS, with_classes
+from analytics.costs import of_scrap, of_time
+from analytics.elements import AMOUNTS, SUMS, with_classes
 from plant.model import Convention, Plant
 from plant.states import MachineState, TimeCategory
 
@@ -18,19 +19,33 @@ def pareto(
     ledger: pl.DataFrame,
     categories: Iterable[TimeCategory] = DOWNTIME,
     by: Sequence[str] = ("reason",),
+    plant: Plant | None = None,
+    measure: str = "duration",
 ) -> pl.DataFrame:
-    """The `by` columns (of the ledger), duration (microseconds), count, share and cumulative, longest first.
+    """The `by` columns (of the ledger), duration (microseconds), count, share and cumulative, and with a `plant` cost
+    (money, null where nobody said what an hour costs); largest first.
 
     count is of distinct stops: one that runs over a shift or hour is one stop. A null reason: nobody
-    has said. share and cumulative are of the duration shown, 0..1, null if there is none.
+    has said. `measure`: duration, count or cost, by which it is sorted; share and cumulative are of what is shown of it,
+    0..1, null if there is none.
     """
     rows = ledger.filter(pl.col("category").is_in([c.value for c in categories]))
     stop = pl.struct("equipment", "stop_start")
-    found = rows.group_by(list(by)).agg(pl.col("duration").sum(), count=stop.n_unique().cast(pl.Int64))
-    share = pl.when(pl.col("duration").sum() > 0).then(pl.col("duration") / pl.col("duration").sum())
-    return found.sort(
-        ["duration", *by], descending=[True, *(False for _ in by)], nulls_last=True
-    ).with_columns(share=share, cumulative=share.cum_sum())
+    sums = [pl.col("duration").sum(), stop.n_unique().cast(pl.Int64).alias("count")]
+    if plant is not None:
+        rows = rows.with_columns(cost=of_time(plant, pl.col("duration")))
+        sums.append(_total("cost"))
+    found = rows.group_by(list(by)).agg(sums)
+    amount = pl.col(measure)
+    share = pl.when(amount.sum() > 0).then(amount.fill_null(0) / amount.sum())
+    return found.sort([measure, *by], descending=[True, *(False for _ in by)], nulls_last=True).with_columns(
+        share=share, cumulative=share.cum_sum()
+    )
+
+
+def _total(name: str) -> pl.Expr:
+    """Null where all are: no amount is not an amount of nothing."""
+    return pl.when(pl.col(name).is_not_null().any()).then(pl.col(name).sum()).alias(name)
 
 
 def stops(ledger: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +75,9 @@ def stops(ledger: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def waterfall(ledger: pl.DataFrame, plant: Plant, convention: Convention | None = None) -> pl.DataFrame:
+def waterfall(
+    ledger: pl.DataFrame | pl.LazyFrame, plant: Plant, convention: Convention | None = None
+) -> pl.DataFrame:
     """step, kind ("total" or "loss"), factor, duration (microseconds): from calendar time down to the ideal
     time of good parts. Each total is the total before less the losses between.
 
@@ -68,7 +85,7 @@ def waterfall(ledger: pl.DataFrame, plant: Plant, convention: Convention | None 
     and unrated, which lower none. Speed loss is the residual, negative where performance is above 1.
     """
     convention = convention or plant.settings.convention
-    sums = with_classes(ledger, plant).select([e.alias(name) for name, e in SUMS.items()]).row(0, named=True)
+    sums = _sums(ledger, plant)
     micro = "performance" if convention is Convention.NAKAJIMA else "availability"
     steps = [
         ("calendar", "total", None, sums["duration"]),
@@ -85,8 +102,89 @@ def waterfall(ledger: pl.DataFrame, plant: Plant, convention: Convention | None 
         ("unrated", "loss", "unrated", sums["running"] - sums["rated_running"]),
         ("speed", "loss", "performance", sums["rated_running"] - sums["rated_ideal"]),
         ("ideal", "total", None, sums["rated_ideal"]),
-        ("quality", "loss", "quality", sums["rated_ideal"] - sums["rated_ideal_good"]),
+        ("startup_rejects", "loss", "quality", sums["startup_ideal"]),
+        (
+            "process_defects",
+            "loss",
+            "quality",
+            sums["rated_ideal"] - sums["rated_ideal_good"] - sums["startup_ideal"],
+        ),
         ("ideal_good", "total", None, sums["rated_ideal_good"]),
     ]
     schema = {"step": pl.String, "kind": pl.String, "factor": pl.String, "duration": pl.Int64}
     return pl.DataFrame(steps, schema=schema, orient="row")
+
+
+def _sums(ledger: pl.DataFrame | pl.LazyFrame, plant: Plant) -> dict[str, int]:
+    """`SUMS` and `startup_ideal`, the ideal time of start-up rejects."""
+    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+    return (
+        rows.select([*(e.alias(name) for name, e in SUMS.items()), pl.col("startup_ideal").sum()])
+        .collect()
+        .row(0, named=True)
+    )
+
+
+def _startup_ideal() -> pl.Expr:
+    """Of a row with classes: all parts of a row have one ideal cycle."""
+    made = pl.col("good") + pl.col("reject") + pl.col("rework")
+    return (
+        pl.when(AMOUNTS["rated_ideal"] != 0, made != 0)
+        .then(pl.col("startup") * (pl.col("ideal") // made))
+        .otherwise(0)
+    )
+
+
+SIX_BIG_LOSSES: Mapping[str, tuple[str, str]] = {
+    "breakdowns": ("Breakdowns", "unplanned downtime"),
+    "setup_adjustment": ("Setup and adjustment", "changeover"),
+    "minor_stops_idling": ("Minor stops and idling", "micro-stops, starved and blocked"),
+    "reduced_speed": ("Reduced speed", "running less the ideal time of what was made"),
+    "process_defects": ("Process defects", "ideal time of rejects and rework, but those of starting up"),
+    "startup_rejects": ("Start-up rejects", "ideal time of rejects of starting up"),
+}
+"""The six big losses (Nakajima 1988): name, and what of the ledger they are."""
+
+
+def six_big_losses(ledger: pl.DataFrame | pl.LazyFrame, plant: Plant) -> pl.DataFrame:
+    """loss, duration (microseconds), parts (scrapped), cost (money; null where nobody said): the six of `SIX_BIG_LOSSES`,
+    and `unrated` and `ideal_good`, with which they add up to known planned busy time.
+
+    `reduced_speed` is negative where performance is above 1. Cost is that of the time and of the parts scrapped; what is
+    reworked is not scrapped.
+    """
+    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+    known = AMOUNTS["known"] > 0
+    rejects = AMOUNTS["known_reject"] - pl.when(known).then("startup").otherwise(0)
+    startup = pl.col("startup_ideal")
+    losses: Mapping[str, tuple[pl.Expr, pl.Expr]] = {
+        "breakdowns": (AMOUNTS["unplanned_downtime"], _NO_PARTS),
+        "setup_adjustment": (AMOUNTS["changeover"], _NO_PARTS),
+        "minor_stops_idling": (AMOUNTS["micro_stop"] + AMOUNTS["starved"] + AMOUNTS["blocked"], _NO_PARTS),
+        "reduced_speed": (AMOUNTS["rated_running"] - AMOUNTS["rated_ideal"], _NO_PARTS),
+        "process_defects": (AMOUNTS["rated_ideal"] - AMOUNTS["rated_ideal_good"] - startup, rejects),
+        "startup_rejects": (startup, pl.when(known).then("startup").otherwise(0)),
+        "unrated": (AMOUNTS["running"] - AMOUNTS["rated_running"], _NO_PARTS),
+        "ideal_good": (AMOUNTS["rated_ideal_good"], _NO_PARTS),
+    }
+    lost = [
+        rows.select(
+            pl.lit(name).alias("loss"),
+            duration=duration,
+            parts=parts,
+            cost=pl.sum_horizontal(of_time(plant, duration), of_scrap(plant, parts), ignore_nulls=True),
+            said=of_time(plant, pl.lit(1)).is_not_null()
+            | (of_scrap(plant, pl.lit(1)).is_not_null() & (parts != 0)),
+        )
+        .select(
+            pl.col("loss").first(),
+            pl.col("duration", "parts").sum(),
+            cost=pl.when(pl.col("said").any(), pl.lit(name in SIX_BIG_LOSSES)).then(pl.col("cost").sum()),
+        )
+        .with_columns(loss=pl.lit(name))
+        for name, (duration, parts) in losses.items()
+    ]
+    return pl.concat(pl.collect_all(lost))
+
+
+_NO_PARTS = pl.lit(0, pl.Int64)

@@ -42,7 +42,7 @@ def failure_events(rows: pl.DataFrame | pl.LazyFrame, keys: Sequence[str] = ()) 
     """`FAILURE`, and the columns `keys` as they were where it began, by its beginning. `rows`: a ledger, in any order."""
     category = pl.col("category")
     down = category == _FAILED
-    columns = dict.fromkeys(["category", "start", "end", "duration", *_STOP, *keys])
+    columns = {"category", "start", "end", "duration", *_STOP, *keys}
     few = (
         rows.lazy()
         .filter(down | category.is_in([*_PAUSED, TimeCategory.UNKNOWN.value]))
@@ -79,7 +79,7 @@ def failure_events(rows: pl.DataFrame | pl.LazyFrame, keys: Sequence[str] = ()) 
             & pl.col("blind_before").is_null()
             & pl.col("blind_after").is_null()
         )
-        .select(dict.fromkeys([*FAILURE, *keys]))
+        .select(list(dict.fromkeys([*FAILURE, *keys])))
         .sort("start", "equipment")
     )
 
