@@ -12,6 +12,7 @@ import polars as pl
 from plant.calendar import segments
 from plant.frames import TIME, Window
 from plant.model import Plant
+from plant.states import STOPPED, MachineState
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -34,6 +35,73 @@ def state_runs(intervals: pl.DataFrame) -> pl.DataFrame:
         stop_start=pl.col("start").min(), stop_length=pl.col("end").max() - pl.col("start").min()
     )
     return rows.join(whole, on="run", how="left", maintain_order="left").drop("run")
+
+
+def without_blips(intervals: pl.DataFrame, increments: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """Intervals (`plant.frames.INTERVALS`) in which running for less than `min_running` between two stops has the state
+    and the reason of the stop before it. The raw value stays.
+
+    Running in which a counter showed anything, from its start to its very end, stays running.
+    """
+    limits = min_running(plant)
+    mine = pl.col("equipment").is_in(list(limits))
+    rows = state_runs(intervals.filter(mine)) if limits else intervals.clear()
+    if rows.is_empty():
+        return intervals
+    whole = (
+        rows.group_by("equipment", "stop_start")
+        .agg(pl.col("state").first(), pl.col("reason").last(), pl.col("end").last())
+        .sort("equipment", "stop_start")
+        .with_columns(
+            limit=pl.col("equipment").replace_strict(limits, return_dtype=pl.Duration("us")),
+            before=_neighbour(1),
+            reason=pl.col("reason").shift(),
+            after=_neighbour(-1),
+        )
+    )
+    running, stopped = MachineState.RUNNING.value, [s.value for s in STOPPED]
+    blips = whole.filter(
+        pl.col("state") == running,
+        pl.col("before").is_in(stopped),
+        pl.col("after").is_in(stopped),
+        pl.col("end") - pl.col("stop_start") < pl.col("limit"),
+    )
+    seen = increments.filter(pl.col("quantity") > 0, pl.col("flag").ne_missing(pl.lit("corrected")))
+    blips = (
+        blips.sort("stop_start")
+        .join_asof(
+            seen.select("equipment", "time", shown="time").sort("time"),
+            left_on="stop_start",
+            right_on="time",
+            by="equipment",
+            strategy="forward",
+            check_sortedness=False,
+        )
+        .filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("end")))
+        .select("equipment", "stop_start", "before", because="reason")
+    )
+    blip = pl.col("before").is_not_null()
+    told = rows.join(blips, on=["equipment", "stop_start"], how="left").with_columns(
+        state=pl.coalesce("before", "state"), reason=pl.when(blip).then("because").otherwise("reason")
+    )
+    return pl.concat([intervals.filter(~mine), told.select(intervals.columns)]).sort("equipment", "start")
+
+
+def min_running(plant: Plant) -> dict[str, timedelta]:
+    """The minimum running time of each machine that has one."""
+    default = plant.settings.min_running
+    each = {m.id: default if m.min_running is None else m.min_running for m in plant.machines()}
+    return {machine: limit for machine, limit in each.items() if limit}
+
+
+def _neighbour(step: int) -> pl.Expr:
+    """The state of the run before (1) or after (-1), where it is of the same machine and adjoins."""
+    near = (pl.col("equipment") == pl.col("equipment").shift(step)) & (
+        (pl.col("stop_start") == pl.col("end").shift(step))
+        if step > 0
+        else (pl.col("end") == pl.col("stop_start").shift(step))
+    )
+    return pl.when(near).then(pl.col("state").shift(step))
 
 
 def calendar_segments(plant: Plant, machines: Sequence[str], window: Window) -> pl.DataFrame:

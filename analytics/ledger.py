@@ -10,11 +10,19 @@ from datetime import datetime, timedelta
 import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
-from analytics.attributes import as_said, calendar_segments, ideal_cycles, resolve_recodes, state_runs
+from analytics.attributes import (
+    as_said,
+    calendar_segments,
+    ideal_cycles,
+    resolve_recodes,
+    state_runs,
+    without_blips,
+)
+from analytics.changeover import changeovers, rules
 from analytics.gaps import Gap, states_from_cycles
 from plant.calendar import BREAK, OFF
 from plant.frames import LEDGER, TIME, Window, empty
-from plant.model import BreakRule, Plant, Role
+from plant.model import BreakRule, ChangeoverRule, Plant, Role
 from plant.states import CATEGORY_OF_STATE, MachineState, TimeCategory
 
 
@@ -48,7 +56,11 @@ def ledger(
         schema={"equipment": pl.String, "begin": TIME},
         orient="row",
     )
-    stops = state_runs(as_said(states_from_cycles(intervals, increments, runs, plant), recodes))
+    signal = states_from_cycles(intervals, increments, runs, plant)
+    stops = state_runs(as_said(without_blips(signal, increments, plant), recodes))
+    parts = _parts(increments, plant)
+    changing = changeovers(stops, runs, parts, plant)
+    starting = _starting(changing, plant)
     shifts = calendar_segments(plant, machines, window)
     cycles = ideal_cycles(plant)
     recoded = resolve_recodes(recodes, stops)
@@ -58,14 +70,16 @@ def ledger(
             pl.DataFrame({"time": list(edges)}, schema={"time": TIME}), how="cross"
         ),
         *(frame.select("equipment", time="start") for frame in (stops, shifts, runs, recoded, cycles)),
-        *(frame.select("equipment", time="end") for frame in (stops, runs, recoded)),
+        *(frame.select("equipment", time="end") for frame in (stops, runs, recoded, changing, starting)),
     ]
     rows = _holding(_pieces(pl.concat(marks), begins, window), stops)
     rows = _holding(rows, shifts.select("equipment", "start", "end", "kind", "shift", "shift_start"))
     rows = _as_usual(_holding(rows, runs), plant)
     rows = _holding(rows, recoded.rename({"reason": "recoded"}))
     rows = _holding(rows, cycles, "material")
-    rows = _book(_categorise(rows, plant), increments, stops, plant, begins, window)
+    rows = _holding(rows, changing.with_columns(changing=pl.lit(True)))
+    rows = _holding(rows, starting.with_columns(starting=pl.lit(True)))
+    rows = _book(_categorise(rows, plant), parts, stops, begins, window)
     lines = {m: plant.line_of(m) for m in machines}
     rows = rows.with_columns(
         line=pl.col("equipment").replace_strict(lines, return_dtype=pl.String),
@@ -134,6 +148,18 @@ def _as_usual(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     return rows.with_columns(material=pl.coalesce("material", makes))
 
 
+def startup_times(plant: Plant) -> dict[str, timedelta]:
+    """How long after a changeover the rejects of each machine are those of starting up."""
+    default = plant.settings.startup
+    return {m.id: default if m.startup is None else m.startup for m in plant.machines()}
+
+
+def _starting(changing: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """equipment, start, end: changeovers with the start-up after them."""
+    lasts = pl.col("equipment").replace_strict(startup_times(plant), return_dtype=pl.Duration("us"))
+    return changing.with_columns(end=pl.col("end") + lasts)
+
+
 def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     """Fill state, reason and category: the rules of docs/time-model.md, from the strongest down."""
     default = plant.settings.micro_stop
@@ -150,7 +176,10 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     if plant.settings.breaks is BreakRule.UNLESS_RUNNING:
         in_break = in_break & (state != MachineState.RUNNING.value)
     meant = state.is_in([MachineState.PLANNED_STOP.value, MachineState.MAINTENANCE.value])
-    down = (state == MachineState.DOWN.value) | (meant & pl.col("recoded").is_not_null())
+    none = [m for m, rule in rules(plant).items() if rule is ChangeoverRule.OFF]
+    no_setup = (state == MachineState.SETUP.value) & pl.col("equipment").is_in(none)
+    down = (state == MachineState.DOWN.value) | (meant & pl.col("recoded").is_not_null()) | no_setup
+    changing = pl.col("changing").fill_null(False) & pl.col("recoded").is_null()
     by_cycles = pl.col("equipment").is_in([m.id for m in plant.machines() if m.cycle_gaps is not None])
     by_cycles = by_cycles & pl.col("raw").is_in([Gap.MICRO_STOP.value, Gap.IDLE.value])
     brief = (
@@ -164,6 +193,8 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
         .then(pl.lit(TimeCategory.NOT_SCHEDULED.value))
         .when(in_break | (stopped & pl.col("reason").is_in(planned)))
         .then(pl.lit(TimeCategory.PLANNED_DOWNTIME.value))
+        .when(down & changing)
+        .then(pl.lit(TimeCategory.CHANGEOVER.value))
         .when(down & brief)
         .then(pl.lit(TimeCategory.MICRO_STOP.value))
         .when(down)
@@ -173,14 +204,9 @@ def _categorise(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
 
 
 def _book(
-    rows: pl.DataFrame,
-    increments: pl.DataFrame,
-    stops: pl.DataFrame,
-    plant: Plant,
-    begins: pl.DataFrame,
-    window: Window,
+    rows: pl.DataFrame, parts: pl.DataFrame, stops: pl.DataFrame, begins: pl.DataFrame, window: Window
 ) -> pl.DataFrame:
-    """Add good, reject, rework, flagged and the ideal time of the parts to the rows they were made in.
+    """Add good, reject, rework, startup, flagged and the ideal time of the parts to the rows they were made in.
 
     That is the row the reading lies in. But what a reading at the very end of unknown time shows was made in
     that time: it counts, and must not rate the time after.
@@ -194,10 +220,9 @@ def _book(
         over="end",
         unseen=pl.col("state").fill_null(MachineState.UNKNOWN.value) == MachineState.UNKNOWN.value,
     )
-    counts = increments.filter(pl.col("time").is_between(window.start, window.end)).sort("time")
+    counts = parts.filter(pl.col("time").is_between(window.start, window.end)).sort("time")
     sums = (
-        _parts(counts, plant)
-        .with_columns(before=pl.col("time") - tick)
+        counts.with_columns(before=pl.col("time") - tick)
         .join_asof(
             pieces.sort("piece"),
             left_on="before",
@@ -223,7 +248,7 @@ def _book(
             ideal=pl.when(rated).then(made * pl.col("cycle")).otherwise(0),
             ideal_good=pl.when(rated).then(pl.col("good") * pl.col("cycle")).otherwise(0),
             unrated=pl.when(rated).then(0).otherwise(made),
-            startup=pl.lit(0),
+            startup=pl.when(pl.col("starting")).then("reject").otherwise(0),
         )
     )
 

@@ -1,24 +1,31 @@
 """The ledger of time that still goes on: rows that can no longer change are kept, only the others are derived.
 
-A row follows from what is said of the time up to its end, and of the length of the stop it is a piece of. So
-news of a machine from an instant on leaves its rows before that alone, save those of a stop that may yet be
-a micro-stop.
+A row follows from what is said of the time up to its end, and of the stop it is a piece of: its length, and whether the
+product changes in it. So news of a machine from an instant on leaves its rows before that alone, save those
+
+- of a stop that may yet be a micro-stop,
+- of a stop in which an order begins or ends from then on, where changeovers are told by the product,
+- of running that may yet be a blip in a stop: so long before the news as `min_running` says. What the stop before it
+  becomes follows from there.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from analytics.ledger import ledger
+from analytics.attributes import min_running
+from analytics.changeover import detecting
+from analytics.ledger import ledger, startup_times
 from pipelines.derive import corrected
 from pipelines.fold import Fold
 from plant.frames import CORRECTIONS, TIME, Window, empty
 from plant.model import Plant
-
+from plant.states import MachineState
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
+_NONE = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +45,26 @@ class RunningLedger:
         """The only one to ask the fold for what has `changed`."""
         self._plant, self._fold = plant, fold
         default = plant.settings.micro_stop
+        self._blips = min_running(plant)
+        startup, told = startup_times(plant), set(detecting(plant))
         self._machines = pl.DataFrame(
-            [(m.id, default if m.micro_stop is None else m.micro_stop) for m in plant.machines()],
-            schema={"equipment": pl.String, "threshold": pl.Duration("us")},
+            [
+                (
+                    m.id,
+                    default if m.micro_stop is None else m.micro_stop,
+                    self._blips.get(m.id, _NONE),
+                    startup[m.id],
+                    m.id in told,
+                )
+                for m in plant.machines()
+            ],
+            schema={
+                "equipment": pl.String,
+                "threshold": pl.Duration("us"),
+                "blip": pl.Duration("us"),
+                "startup": pl.Duration("us"),
+                "detects": pl.Boolean,
+            },
             orient="row",
         )
         self._by_cycles = [m.id for m in plant.machines() if m.cycle_gaps is not None]
@@ -61,11 +85,12 @@ class RunningLedger:
         starts = self._starts(last, window, runs, recodes, corrections, edges)
         since = dict(starts.select("equipment", "begin").iter_rows())
         anew = [machine for machine in self._by_cycles if since[machine] == window.start]
-        needed = since | _said_since(recodes, since) | dict.fromkeys(anew, _EVER)
+        needed = since | self._stops_since(last, window, starts)
+        needed |= _said_since(recodes, needed) | dict.fromkeys(anew, _EVER)
         found = self._fold.facts(window.end, since=needed)
         oldest = min(since.values(), default=window.start)
         rows = ledger(
-            found.intervals,
+            self._whole(found.intervals, needed),
             corrected(found.increments, corrections),
             runs,
             recodes,
@@ -103,6 +128,33 @@ class RunningLedger:
             for name in rows.columns
         )
 
+    def _whole(self, intervals: pl.DataFrame, since: Mapping[str, datetime]) -> pl.DataFrame:
+        """Intervals less those in which parts were not looked at: they would pass for blips."""
+        begin = pl.col("equipment").replace_strict(
+            {machine: since[machine] for machine in self._blips}, default=_EVER, return_dtype=TIME
+        )
+        return intervals.filter(pl.col("end") > begin) if self._blips else intervals
+
+    def _stops_since(
+        self, last: _Derived | None, window: Window, starts: pl.DataFrame
+    ) -> dict[str, datetime]:
+        """Since when facts are needed of machines whose rows follow from whole stops: where what goes on at the begin
+        (`starts`: equipment, begin) began, or what went on so long before as a start-up lasts; and what may be a blip before it."""
+        looking = starts.join(self._machines, on="equipment").filter(
+            pl.col("detects") | (pl.max_horizontal("blip", "startup") > _NONE)
+        )
+        ever = dict.fromkeys(looking["equipment"], _EVER)
+        if last is None or not ever:
+            return ever
+        at = looking.filter(
+            pl.col("begin") > window.start, ~pl.col("equipment").is_in(self._by_cycles)
+        ).with_columns(time=pl.col("begin") - pl.col("startup"))
+        found = last.rows.join(at, on="equipment").filter(
+            pl.col("start") <= pl.col("time"), pl.col("end") > pl.col("time")
+        )
+        begun = (pl.col("stop_start") - pl.col("blip")).fill_null(_EVER)
+        return ever | dict(found.select("equipment", begun).iter_rows())
+
     def _starts(
         self,
         last: _Derived | None,
@@ -139,20 +191,31 @@ class RunningLedger:
                 list(begun.items()), schema={"equipment": pl.String, "time": TIME}, orient="row"
             )
             news_from = pl.concat([news_from.filter(~mine), gaps])
+        news_from = news_from.join(self._machines, on="equipment").with_columns(
+            pl.col("time") - pl.col("blip")
+        )
+        ordered = _ordered(pl.concat([last.runs, runs]), news_from.filter("detects"), window.end)
         # Rows were begun at the new start of the window, or they cannot be kept.
         fits = last.rows.filter(pl.col("start") == window.start).select("equipment")
         over = (
             last.rows.join(news_from, on="equipment")
             .filter(pl.col("start") < pl.col("time"), pl.col("end") >= pl.col("time"))
             .join(fits, on="equipment", how="semi")
-            .join(self._machines, on="equipment")
         )
         short = (pl.col("time") - pl.col("stop_start") < pl.col("threshold")).fill_null(False)
-        begin = pl.when(short).then("stop_start").otherwise("start")
+        product = pl.col("equipment").is_in(ordered) & (pl.col("state") == MachineState.DOWN.value)
+        begin = pl.when(short | product).then("stop_start").otherwise("start")
         found = over.select("equipment", found=begin.clip(lower_bound=pl.lit(window.start, TIME)))
         return whole.join(found, on="equipment", how="left").select(
             "equipment", begin=pl.coalesce("found", "begin")
         )
+
+
+def _ordered(runs: pl.DataFrame, since: pl.DataFrame, until: datetime) -> list[str]:
+    """The machines on which an order begins or ends from their time on (`since`: equipment, time), up to `until`."""
+    marks = pl.concat([runs.select("equipment", mark=end) for end in ("start", "end")])
+    met = marks.join(since.select("equipment", "time"), on="equipment")
+    return met.filter(pl.col("mark").is_between(pl.col("time"), until))["equipment"].unique().to_list()
 
 
 def _said_since(recodes: pl.DataFrame, since: Mapping[str, datetime]) -> dict[str, datetime]:

@@ -134,6 +134,32 @@ LEDGER: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """Additive rows: for each machine they cover the window once, without hole or overlap.
 Sorted by equipment, start."""
 
+CHARGES: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "equipment": pl.String,  # the machine that waited
+    "line": pl.String,  # its line
+    "start": TIME,
+    "end": TIME,
+    "category": pl.String,  # starved or blocked
+    "cause": pl.String,  # the machine it waited for; null: nobody can say
+    "cause_state": pl.String,  # of that machine
+    "cause_category": pl.String,  # plant.states.TimeCategory of that machine; "speed": it ran
+    "cause_reason": pl.String,  # reason id
+    "duration": pl.Int64,  # microseconds, end - start
+}
+"""Starved and blocked time of machines, charged to its first cause: they cover it once. Sorted by equipment, start."""
+
+LINE_ACCOUNT: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "line": pl.String,
+    "constraint": pl.String,  # the machine whose time is the line's
+    "kind": pl.String,  # running; planned (or not scheduled); own: lost by the constraint; charged: to a first cause
+    "cause": pl.String,  # the machine that is charged; null: nobody can say
+    "category": pl.String,  # plant.states.TimeCategory, charged: of the cause; "speed": it ran
+    "reason": pl.String,  # reason id, charged: of the cause
+    "duration": pl.Int64,  # microseconds
+    "count": pl.Int64,  # stops
+}
+"""Where the time of a line went: each microsecond of the window once. Sorted by kind, then the longest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
