@@ -11,7 +11,7 @@ import polars as pl
 
 from analytics.readings import series, shortest
 from plant.frames import BAD
-from plant.model import Plant, Role
+from plant.model import CycleKind, Plant
 
 
 def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
@@ -22,8 +22,8 @@ def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
     are dropped. Facts of what is kept are those of all (`pipelines.derive.facts`), also when spans of time or
     machines are thinned apart and put together.
 
-    A row tells something if value, text or quality differ from the row before; if a counter flags it; if it is of a
-    signal whose every sample counts; or if time passed a multiple of the *grid*, the power of two microseconds that
+    A row tells something if value, text or quality differ from the row before; if a counter flags it; if it is a cycle
+    time, of which every one counts; or if time passed a multiple of the *grid*, the power of two microseconds that
     is no longer than the shortest `stale_after`. So no gap that makes a value stale is lost, and none appears
     where samples were dropped.
 
@@ -45,9 +45,9 @@ def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
     grid = _grid(shortest(known["stale"].to_list()))
     if grid is not None:  # the highest bit in which two times differ says which multiples lie between
         tells |= (time ^ time.shift()).abs() >= grid
-    counting = known.filter(pl.col("role") == Role.CYCLE.value)["signal"].unique()
-    if not counting.is_empty():
-        tells |= pl.col("signal").is_in(counting.implode())
+    timed = known.filter(pl.col("cycle") == CycleKind.TIME.value)["signal"].unique()
+    if not timed.is_empty():
+        tells |= pl.col("signal").is_in(timed.implode())
     tells = tells.fill_null(True)
     return (
         samples.filter(pl.col("signal").is_in(known["signal"].unique().implode()))

@@ -13,8 +13,20 @@ from polars.testing import assert_frame_equal
 
 from pipelines.derive import Facts, facts
 from pipelines.thin import thin
+from plant.expressions import parse
 from plant.frames import BAD, SAMPLES
-from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping
+from plant.model import (
+    CycleGaps,
+    CycleKind,
+    Equipment,
+    EquipmentLevel,
+    Plant,
+    Role,
+    Signal,
+    Site,
+    StateMapping,
+    StateRule,
+)
 from plant.states import MachineState
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
@@ -25,10 +37,15 @@ STATES = {
     "hold": StateMapping(state=MachineState.BLOCKED),
 }
 SECOND = timedelta(seconds=1)
+RULES = tuple(
+    StateRule(when=when, condition=parse(when), means=StateMapping(state=state))
+    for when, state in (("n >= 4 and not st == 'hold'", MachineState.RUNNING), ("n < 4", MachineState.DOWN))
+)
 
 
 def plant(stale: Sequence[float | None]) -> Plant:
-    """Machine a tells its counts as "n", which on machine b is a process value."""
+    """Machine a tells its counts as "n", which on machine b is a process value. The states of c, d and e are told from
+    other signals."""
     signals = [
         *(Signal(id="st", equipment=m, role=Role.STATE, states=STATES) for m in "ab"),
         *(Signal(id="or", equipment=m, role=Role.ORDER) for m in "ab"),
@@ -36,6 +53,11 @@ def plant(stale: Sequence[float | None]) -> Plant:
         Signal(id="r", equipment="a", role=Role.REJECT),
         Signal(id="n", equipment="b", role=Role.PROCESS_VALUE),
         Signal(id="t", equipment="b", role=Role.TOTAL, min_cycle=SECOND),
+        Signal(id="n", equipment="c", role=Role.PROCESS_VALUE, decides=True),
+        Signal(id="st", equipment="c", role=Role.ALARM, decides=True),
+        Signal(id="cy", equipment="d", role=Role.CYCLE),
+        Signal(id="cy", equipment="e", role=Role.CYCLE, cycle=CycleKind.PULSE),
+        Signal(id="ma", equipment="e", role=Role.MATERIAL),
     ]
     return Plant(
         site=Site(id="s", name="s", zone=ZoneInfo("UTC")),
@@ -46,20 +68,27 @@ def plant(stale: Sequence[float | None]) -> Plant:
                 level=EquipmentLevel.WORK_UNIT,
                 stale_after=None if seconds is None else timedelta(seconds=seconds),
                 micro_stop=timedelta(seconds=30),
+                states=RULES if m == "c" else (),
+                cycle_gaps=CycleGaps() if m in "de" else None,
             )
-            for m, seconds in zip("ab", stale, strict=True)
+            for m, seconds in zip("abcde", stale, strict=True)
         },
         signals={(s.equipment, s.id): s for s in signals},
     )
 
 
-PLANTS = [plant(stale) for stale in ((None, None), (40, None), (7, 0.5), (60, 600))]
+PLANTS = [
+    plant(stale)
+    for stale in ((None,) * 5, (40, None, 50, None, 30), (7, 0.5, 3, 9, 9), (60, 600, 60, 60, 60))
+]
 VALUES: dict[str, Sequence[float | str | None]] = {
     "st": [3, 3, 3, 5, 99, 1.5, "hold", "hold", None],
     "or": ["A", "A", "B", " A ", "", None],
     "n": [3, 4, 4, 60, 1.5, -1, None],
     "r": [0, 1, 2, 2, 2**53, None],
     "t": [7, 8, 8, 9, 2.5, None],
+    "cy": [0, 0, 1, 1, 2.5, None],
+    "ma": ["p", "p", "q"],
     "zz": [1],
 }
 
@@ -68,7 +97,7 @@ VALUES: dict[str, Sequence[float | str | None]] = {
 def histories(draw: st.DrawFn) -> pl.DataFrame:
     """Runs of repeated samples, as machines send them; also of a machine and a signal the plant does not have."""
     rows = []
-    for machine in "abx":
+    for machine in draw(st.sets(st.sampled_from("abcdex"), max_size=3)):
         for signal in draw(st.sets(st.sampled_from(list(VALUES)))):
             micros = draw(st.sampled_from([0, -(10**15), 10**9]))
             for _ in range(draw(st.integers(1, 6))):
@@ -92,6 +121,7 @@ def assert_same(left: Facts, right: Facts) -> None:
     assert_frame_equal(left.intervals, right.intervals)
     assert_frame_equal(left.increments, right.increments)
     assert_frame_equal(left.runs, right.runs)
+    assert_frame_equal(left.signalled, right.signalled)
 
 
 @settings(max_examples=30, deadline=None)
