@@ -95,6 +95,65 @@ class ChangeoverRule(StrEnum):
     """Nothing: a setup state is downtime like any other."""
 
 
+class ChartKind(StrEnum):
+    """A control chart (ISO 7870)."""
+
+    I_MR = "i_mr"
+    XBAR_R = "xbar_r"
+    XBAR_S = "xbar_s"
+    EWMA = "ewma"
+    CUSUM = "cusum"
+    P = "p"
+    NP = "np"
+    C = "c"
+    U = "u"
+
+
+class RuleSet(StrEnum):
+    """Run rules of a control chart."""
+
+    WESTERN_ELECTRIC = "western_electric"
+    NELSON = "nelson"
+
+
+class Subgrouping(StrEnum):
+    """Where a subgroup of values ends."""
+
+    COUNT = "count"
+    """After `size` values."""
+    TIME = "time"
+    """After a piece of time."""
+    ORDER = "order"
+    """With the order."""
+    INSPECTION = "inspection"
+    """When nothing came for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChart:
+    """How a process value is charted. By default: single values, one a minute."""
+
+    chart: ChartKind = ChartKind.I_MR
+    by: Subgrouping = Subgrouping.TIME
+    size: int | None = 1
+    """Values in a subgroup: the first ones. None: all there are."""
+    every: timedelta = timedelta(minutes=1)
+    """By time: how long a piece is; they begin at midnight UTC."""
+    gap: timedelta = timedelta(minutes=1)
+    """By inspection: the pause that ends one."""
+    rules: RuleSet = RuleSet.NELSON
+    running: bool = True
+    """Only values from while the machine was running."""
+    weight: float = 0.2
+    """EWMA: of the newest point (lambda)."""
+    width: float = 3.0
+    """EWMA: of the limits, in standard errors (L)."""
+    slack: float = 0.5
+    """CUSUM: the allowance K, in standard errors."""
+    decision: float = 5.0
+    """CUSUM: the decision interval H, in standard errors."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Plant-wide defaults of the derivation."""
@@ -249,6 +308,14 @@ class Signal:
     """Cycle signals: what the value is."""
     materials: Mapping[str, str] = field(default_factory=dict)
     """Material signals: raw value to material id. A value not listed is itself the id."""
+    lower: float | None = None
+    """Process values: the lower specification limit. None: there is none."""
+    upper: float | None = None
+    """Process values: the upper specification limit. None: there is none."""
+    target: float | None = None
+    """Process values: what it should be."""
+    spc: ControlChart = field(default_factory=ControlChart)
+    """Process values: their control chart."""
     decides: bool = False
     """Resolved: one of its machine's `states` compares it, so that it is derived from; its value may be a text."""
 
@@ -521,6 +588,19 @@ class Plant:
         return tuple(
             s for s in self._derived if s.role is Role.STATE or s.decides or (s.equipment, s.id) in cycling
         )
+
+    @cached_property
+    def look_back(self) -> timedelta:
+        """From how long before a time on a machine's parts must be known to tell its state then from its cycles: twice
+        the longest gap that is not idle. Zero: no state is told so."""
+        gaps = {m.id: m.cycle_gaps.micro_stop for m in self._machines if m.cycle_gaps is not None}
+        longest = (
+            2 * gaps[ideal.equipment] * ideal.cycle
+            for material in self.materials.values()
+            for ideal in material.ideal_cycles
+            if ideal.equipment in gaps
+        )
+        return max(longest, default=timedelta(0))
 
     def cycling(self, equipment: str) -> tuple[Signal, ...]:
         """What tells when a machine finished a part: its cycle signal, else its total counter, else its others."""

@@ -13,6 +13,7 @@ from plant.model import (
     Signal,
     Source,
 )
+from plant.parsing.charting import read_specification
 from plant.parsing.reader import Table, shown
 from plant.parsing.registry import Registry
 from plant.parsing.telling import read_bits, read_meaning, read_states
@@ -77,6 +78,7 @@ def _read_signal(table: Table) -> Signal:
         if known_role and role is not owner and key in table.data:
             fix = f'Remove {key} or write role = "{owner}"'
             table.error(key, f"a {role} signal has no {key}", fix)
+    specification = read_specification(table)
     return Signal(
         id=table.identifier(),
         equipment=table.text("equipment"),
@@ -97,6 +99,10 @@ def _read_signal(table: Table) -> Signal:
         else None,
         cycle=table.choice("cycle", CycleKind, CycleKind.TIME),
         materials=_read_materials(table),
+        lower=specification.lower,
+        upper=specification.upper,
+        target=specification.target,
+        spc=specification.spc,
     )
 
 
@@ -106,6 +112,10 @@ _OF_ROLE = {
     "otherwise": Role.STATE,
     "cycle": Role.CYCLE,
     "materials": Role.MATERIAL,
+    "lower": Role.PROCESS_VALUE,
+    "upper": Role.PROCESS_VALUE,
+    "target": Role.PROCESS_VALUE,
+    "spc": Role.PROCESS_VALUE,
 }
 """Keys that signals of one role have."""
 

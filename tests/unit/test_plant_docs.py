@@ -14,15 +14,18 @@ from plant.model import (
     BreakRule,
     ChangeoverRule,
     ChannelConfig,
+    ChartKind,
     Convention,
     CycleKind,
     EquipmentLevel,
     HistorianConfig,
     OrderSource,
     Role,
+    RuleSet,
     Signal,
     Source,
     SpoolConfig,
+    Subgrouping,
 )
 from plant.parsing.keys import KEYS
 from plant.parsing.people import Severity
@@ -39,6 +42,7 @@ HEADINGS = {
     "records": "`[records]`",
     "spool": "`[spool]`",
     "signal.states": "`[signal.states]`",
+    "signal.spc": "`[signal.spc]`",
     "equipment.cycle_gaps": "`[equipment.cycle_gaps]`",
     "material.ideal_cycle": "`ideal_cycle` of a material",
     "calendar.shift.breaks": "`breaks` of a shift",
@@ -60,7 +64,20 @@ def test_every_key_is_documented(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [MachineState, EquipmentLevel, Role, Convention, BreakRule, Severity, CycleKind, OrderSource]
+    "kind",
+    [
+        MachineState,
+        EquipmentLevel,
+        Role,
+        Convention,
+        BreakRule,
+        Severity,
+        CycleKind,
+        OrderSource,
+        ChartKind,
+        RuleSet,
+        Subgrouping,
+    ],
 )
 def test_every_word_is_documented(kind: type[Role]) -> None:
     assert [word for word in kind if f"`{word}`" not in TEXT] == []
