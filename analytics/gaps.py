@@ -2,12 +2,13 @@
 
 After Shoplogix' rule of machine states: the first cycle of a gap between two parts is running; the rest is running
 slowly, a micro-stop or idle, by how many ideal cycles the gap is long. It is the ideal cycle of what was being made
-when the gap began, so this happens where order runs are known, in `analytics.ledger`. Of n parts that one reading
-shows each has an n-th of the gap; the n cycles at its beginning are running.
+when the gap began (if that has none, when it ended), so this happens where order runs are known, in
+`analytics.ledger`. Of n parts that one reading shows each has an n-th of the gap; the n cycles at its beginning are
+running.
 
 The gap that is still open is judged by its length so far, as one of one part. The first reading begins a gap as if a
-part had been finished. Time in which a part could not have been heard is unknown, and so is a gap that begins
-while nothing is made that has an ideal cycle.
+part had been finished. Time in which a part could not have been heard is unknown, and so is a gap of which no
+ideal cycle is known.
 """
 
 from collections.abc import Mapping
@@ -97,11 +98,24 @@ def _gaps(ends: pl.DataFrame, heard: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rated(gaps: pl.DataFrame, runs: pl.DataFrame, plant: Plant) -> pl.DataFrame:
-    """Gaps with `cycle`, the ideal cycle when they began."""
-    made = _at(gaps, runs.select("equipment", "start", "end", "material"))
+    """Gaps with `cycle`, the ideal cycle when they began, else when they ended."""
     usual = {m.id: m.material for m in plant.machines() if m.material is not None}
     makes = pl.col("equipment").replace_strict(usual, default=None, return_dtype=pl.String)
-    return _at(made.with_columns(material=pl.coalesce("material", makes)), ideal_cycles(plant), "material")
+    key = gaps.select("equipment", "start")
+
+    def then(times: pl.DataFrame) -> pl.DataFrame:
+        made = _at(times, runs.select("equipment", "start", "end", "material"))
+        return _at(
+            made.with_columns(material=pl.coalesce("material", makes)), ideal_cycles(plant), "material"
+        )
+
+    begun = then(key.with_columns(begin="start"))
+    ended = then(gaps.select("equipment", begin="start", start="end"))
+    return (
+        gaps.join(begun.select("equipment", start="begin", cycle="cycle"), on=["equipment", "start"])
+        .join(ended.select("equipment", start="begin", later="cycle"), on=["equipment", "start"])
+        .with_columns(cycle=pl.coalesce("cycle", "later"))
+    )
 
 
 def _at(rows: pl.DataFrame, spans: pl.DataFrame, *by: str) -> pl.DataFrame:

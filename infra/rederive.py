@@ -48,10 +48,15 @@ def stored_samples(
     window: Window,
     now: datetime,
     equipment: Sequence[str] | None = None,
+    look_back: timedelta = timedelta(0),
 ) -> pl.DataFrame:
-    """Samples to derive a window from; each series starts with the value it had before. Raises HistorianError."""
-    before = history.last(window.start, equipment)
-    stored = history.read(Window(window.start, min(window.end + AHEAD, now)), equipment, signals)
+    """Samples to derive a window from; each series starts with the value it had before. Raises HistorianError.
+
+    `look_back`: of the plant (`plant.model.Plant.look_back`).
+    """
+    start = window.start - look_back
+    before = history.last(start, equipment)
+    stored = history.read(Window(start, min(window.end + AHEAD, now)), equipment, signals)
     return pl.concat([before, stored])
 
 
@@ -63,6 +68,7 @@ def whole_samples(
     found: list[pl.DataFrame] = []
     for machine, start in since.items():
         signals = [s.id for s in plant.derived_signals() if s.equipment == machine]
+        start -= plant.look_back if plant.equipment[machine].cycle_gaps is not None else timedelta(0)
         found.append(stored_samples(history, signals, Window(start, end), now, [machine]))
         counters = [s.id for s in plant.signals_of(machine, *COUNTER_ROLES)]
         before = found[-1].filter(pl.col("time") < start, pl.col("signal").is_in(counters))

@@ -81,7 +81,7 @@ class Fold:
         """What tells the state of machines that no single signal tells."""
         self._tells = bool(self._known["tells"].any())
         self._logic = told(plant, self._known)
-        self._again = pl.DataFrame(schema=_AGAIN)
+        self._again, self._lapsed = pl.DataFrame(schema=_AGAIN), empty(INPUT_EDGES)
         self._cycling = self._known.filter(pl.col("tells") & pl.col("tests").is_null())["code"]
         self._ends = bool(
             (self._known["cycle"].is_not_null() | self._known["code"].is_in(self._cycling.implode())).any()
@@ -122,6 +122,7 @@ class Fold:
     def _derive(self) -> None:
         """Derive from what was accepted since the last time."""
         work = self._work
+        self._revive(work)
         if not work["carried"].all():
             self._edges.add(state_edges(work, self._known, self._mapping))
             counted = count(work, self._known)
@@ -135,11 +136,7 @@ class Fold:
                 self._inputs.add(said)
                 self._tell_again(said)
             self._work = carry(work, self._known)
-        if not self._again.is_empty():
-            since = self._again.group_by("state").agg(pl.col("time").min())
-            self._again = self._again.clear()
-            self._edges.cut(since.select(code="state", last=pl.col("time") - _TICK))
-            self._edges.add(self._tell(since))
+        self._tell()
 
     def _cycles_of(self, counted: pl.DataFrame) -> pl.DataFrame:
         """Of the parts counted those that machines' states come from, as `CYCLED`."""
@@ -151,16 +148,44 @@ class Fold:
         states = times.join(self._logic.inputs, on="code").select("state", "time")
         self._again = pl.concat([self._again, states])
 
-    def _tell(self, since: pl.DataFrame, lapsed: pl.DataFrame | None = None) -> pl.DataFrame:
-        """`EDGES` of machines told from several signals (`since`: state, time), from these times on; `lapsed`: what went
-        stale since its last sample."""
+    def _tell(self) -> None:
+        """Tell the states that are to be told again."""
+        if self._again.is_empty():
+            return
+        since = self._again.group_by("state").agg(pl.col("time").min())
+        self._again = self._again.clear()
         starts = self._logic.inputs.join(since, on="state").select("code", start="time")
-        said = [self._inputs.since(starts)]
-        if lapsed is not None:
-            said.append(lapsed.join(starts, on="code", how="semi"))
-        edges = told_edges(pl.concat(said), self._logic)
-        newer = edges.join(since.select(code="state", begin="time"), on="code")
-        return newer.filter(pl.col("time") >= pl.col("begin")).select(list(EDGES))
+        told_again = told_edges(self._inputs.since(starts), self._logic)
+        rows = told_again.join(since.select(code="state", begin="time"), on="code", maintain_order="left")
+        # Of the rows before that time the last one says how it begins.
+        newer = (pl.col("code") != pl.col("code").shift(-1)) | (pl.col("time").shift(-1) > pl.col("begin"))
+        rows = rows.filter((pl.col("time") >= pl.col("begin")) | newer.fill_null(True))
+        rows = rows.with_columns(time=pl.max_horizontal("time", "begin"))
+        self._edges.cut(since.select(code="state", last=pl.col("time") - _TICK))
+        self._edges.add(rows.select(list(EDGES)))
+
+    def _lapse(self, until: datetime) -> None:
+        """What signals said that states are told from ends where they have been silent for too long before `until`."""
+        if not self._tells:
+            return
+        newest = last(self._work).select("code", time="last")
+        lapsed = lapses(newest, self._known, until).join(self._lapsed, on=["code", "time"], how="anti")
+        if not lapsed.is_empty():
+            self._lapsed = pl.concat([self._lapsed, lapsed])
+            self._inputs.add(lapsed)
+            self._tell_again(lapsed)
+            self._tell()
+
+    def _revive(self, work: pl.DataFrame) -> None:
+        """Take back what was said of signals to have been silent, of which there are samples since."""
+        if self._lapsed.is_empty():
+            return
+        stale = self._known.select("code", "stale")
+        heard = self._lapsed.join(last(work), on="code").join(stale, on="code")
+        heard = heard.filter(pl.col("last") + pl.col("stale") != pl.col("time"))
+        self._inputs.cut(heard.select("code", last=pl.col("time") - _TICK))
+        self._tell_again(heard)
+        self._lapsed = self._lapsed.join(heard, on="code", how="anti")
 
     def _take_late(self, arrived: pl.DataFrame) -> Taken:
         """Take readings of which some are older than the newest of their series, or of the same instant."""
@@ -196,6 +221,7 @@ class Fold:
         which a short while ago is quick to find. Order runs are all there.
         """
         self._derive()
+        self._lapse(until)
         newest = last(self._work).select("code", time="last")
         edges, counted, ended = self._edges.all, self._counted.all, self._ended.all
         if since is not None:
@@ -213,24 +239,11 @@ class Fold:
             before = cycles.join(parts, on=["code", "time"], how="anti")
             parts = pl.concat([parts, before.select(*list(COUNTED)[:3], flag=pl.lit(None, pl.String))])
         return Facts(
-            intervals=intervals(self._with_lapses(edges(), newest, until), newest, self._known, until),
+            intervals=intervals(edges(), newest, self._known, until),
             increments=increments(parts, self._known),
             runs=self.runs(until, orders),
             signalled=signalled(cycles, self._known),
         )
-
-    def _with_lapses(self, edges: pl.DataFrame, newest: pl.DataFrame, until: datetime) -> pl.DataFrame:
-        """Edges with what follows where a signal has been silent for too long, of those that states are told from."""
-        if not self._tells:
-            return edges
-        lapsed = lapses(newest, self._known, until)
-        since = lapsed.join(self._logic.inputs, on="code").group_by("state").agg(pl.col("time").min())
-        if since.is_empty():
-            return edges
-        older = edges.join(since.select(code="state", begin="time"), on="code", how="left").filter(
-            (pl.col("time") < pl.col("begin")).fill_null(True)
-        )
-        return pl.concat([older.select(list(EDGES)), self._tell(since, lapsed)])
 
     def gaps_begun(self, times: Mapping[str, datetime]) -> dict[str, datetime]:
         """Of machines whose state comes from their cycles: when the gap between two parts that such a time is in began;
@@ -289,6 +302,7 @@ class Fold:
     def forget(self, before: datetime) -> None:
         """Let go of facts older than that, save the state and the order that held then."""
         self._derive()
+        self._lapse(before + _TICK)
         for kept in (self._edges, self._counted, self._ordered, self._inputs, self._ended):
             kept.forget(before)
         self._checkpoints.forget(before)
@@ -327,6 +341,7 @@ class Fold:
         for kept in (self._edges, self._counted, self._ordered, self._inputs, self._ended):
             kept.cut(rewind.start)
         if self._tells:
+            self._lapsed = self._lapsed.join(rewind.start, on="code", how="anti")
             self._tell_again(rewind.start.select("code", time=pl.col("last").fill_null(self._since)))
         self._rewound = pl.concat([self._rewound, rewind.start])
         self._checkpoints.rewound(rewind)
@@ -344,6 +359,7 @@ class Fold:
 
     def _retire(self) -> None:
         if self._retired_at is not None:
+            self._lapse(self._retired_at + _TICK)
             for kept in (self._edges, self._counted, self._inputs, self._ended):
                 kept.retire(self._retired_at)
 

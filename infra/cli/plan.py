@@ -124,11 +124,12 @@ def compare(
     signals = sorted({*discrete_signals(before), *discrete_signals(after)})
     rows: tuple[list[pl.DataFrame], list[pl.DataFrame]] = ([], [])
     days = list(_days(window))
+    look_back = max(before.look_back, after.look_back)
     with Progress(
         *Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console, transient=True
     ) as bar:
         for day in bar.track(days, description=f"Deriving {len(days)} days with both plant files ..."):
-            samples = stored_samples(history, signals, day, window.end)
+            samples = stored_samples(history, signals, day, window.end, look_back=look_back)
             for plant, found in zip((before, after), rows, strict=True):
                 facts = stored_facts(samples, plant, day, window.end)
                 found.append(ledger_of(facts, database, plant, day))
