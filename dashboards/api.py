@@ -6,7 +6,7 @@ Every refusal is JSON, {"error": "<parameter>: <what is wrong and what would do>
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import orjson
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -18,9 +18,10 @@ from starlette.concurrency import run_in_threadpool
 
 from analytics.bottleneck import bottleneck_shares, bottlenecks
 from analytics.idealcycle import audit
+from analytics.kpis import catalogue
 from analytics.microstops import clusters
-from analytics.summary import DIMENSIONS, summarise
-from dashboards import figures, improvement, params, trends
+from analytics.summary import DIMENSIONS
+from dashboards import improvement, kpitables, params, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Changed, Refused, Unavailable
 from plant.frames import Window
@@ -38,6 +39,7 @@ Limit = Annotated[int, Query(ge=1, le=10_000, description="Rows a page has at mo
 Offset = Annotated[
     int, Query(ge=0, description="Rows to leave out at the beginning: `next` of the page before")
 ]
+Figures = Annotated[Convention | None, Query(description="OEE arithmetic; default: the plant's")]
 User = Annotated[
     str, Field(min_length=1, max_length=100, description="Who does it: a user id of the plant file")
 ]
@@ -165,19 +167,46 @@ def _reads(api: APIRouter, backend: Backend) -> None:
         to: To = None,
         equipment: Equipment = None,
         by: Annotated[list[str] | None, Query(description=f"Group by: {', '.join(DIMENSIONS)}")] = None,
-        convention: Annotated[
-            Convention | None, Query(description="OEE arithmetic; default: the plant's")
+        kpi: Annotated[
+            list[str] | None, Query(description="KPI ids, see /api/v1/kpis/catalogue; default: all")
         ] = None,
+        convention: Figures = None,
+        format: Annotated[Literal["json", "csv"], Query(description="csv: KPIs only, as a file")] = "json",
     ) -> Response:
-        """Every KPI with its numerator and denominator and the sums they are made of."""
+        """KPIs with their numerators and denominators, the sums they are made of, and the elements of ISO 22400-2."""
         window = params.window(backend, start, to)
         groups = params.choices("by", by or (), list(DIMENSIONS))
-        rows = figures.cut_ledger(backend, window, params.machines(backend.plant, equipment or ()), groups)
+        ids = params.choices("kpi", kpi or (), list(catalogue())) or list(catalogue())
         used = convention or backend.plant.settings.convention
-        found = summarise(rows, groups, backend.plant, used)
+        machines = params.machines(backend.plant, equipment or ())
+        found, _ = kpitables.table(backend, window, machines, groups, used, ids)
+        if format == "csv":
+            return Response(kpitables.csv(found, groups, ids), media_type="text/csv")
         return Json(
             {"from": window.start, "to": window.end, "convention": used.value, "rows": found.to_dicts()}
         )
+
+    @api.get("/api/v1/kpis/catalogue", tags=["figures"])
+    def kpi_catalogue() -> Response:
+        """Every KPI: what it is called, its unit (1: a share), where it is from, and its formula in both conventions."""
+        return Json([kpitables.described(kpi) for kpi in catalogue().values()])
+
+    @api.get("/api/v1/kpis/{kpi}/explanation", tags=["figures"])
+    def explanation(
+        kpi: str,
+        start: From = None,
+        to: To = None,
+        equipment: Equipment = None,
+        by: Annotated[str, Query(description="With `of`: a dimension of /api/v1/kpis")] = "",
+        of: Annotated[str | None, Query(description="The group of it; empty: rows that have none")] = None,
+        convention: Figures = None,
+    ) -> Response:
+        """What is behind a figure: formula, numerator and denominator, and the ledger rows behind them. `groups`: by
+        category and reason, all of them; `rows`: the largest. Amounts in microseconds, parts or counts, see `unit`."""
+        window = params.window(backend, start, to)
+        used = convention or backend.plant.settings.convention
+        machines = params.machines(backend.plant, equipment or ())
+        return Json(kpitables.explained(kpitables.behind(backend, window, machines, kpi, used, by, of)))
 
     @api.get("/api/v1/ledger", tags=["figures"])
     def ledger(

@@ -42,6 +42,7 @@
     plant: [stroke("M3 20V5l2 0v7l5-3.5v3.5l5-3.5v3.5h6v8z"), stroke("M8 16h.1M12 16h.1M16 16h.1")],
     board: [stroke("M4 4h6.5v6.5H4zM13.5 4H20v6.5h-6.5zM4 13.5h6.5V20H4zM13.5 13.5H20V20h-6.5z")],
     losses: [stroke("M4 4v16h16M8 20V8h4v12M12 20v-8h4v8M16 20v-5h4")],
+    kpis: [stroke("M4 20V10M10 20V4M16 20v-7M21 20H3")],
     improve: [stroke("M4 18l5-6 4 4 7-9M14 7h6v6")],
     trends: [stroke("M4 4v16h16M7 15l3.500-5 3.500 3 5-7")],
     alerts: [stroke("M6 16.5V11a6 6 0 0 1 12 0v5.5l1.5 1.5h-15zM10 21h4")],

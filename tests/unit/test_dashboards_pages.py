@@ -39,6 +39,7 @@ def test_pages_are_found_and_ordered() -> None:
     assert [page.title for page in discover()] == [
         "Board",
         "Losses",
+        "KPIs",
         "Trends",
         "Improve",
         "Alerts",
@@ -73,6 +74,28 @@ def test_pages_are_found_and_ordered() -> None:
             ["Why OEE changed", "points above", "CNC-1 held it up", "Too slow: it hides losses"],
         ),
         ("/improve", {"window": "last", "machine": "press-1"}, ["two machines or more", "No cycle times"]),
+        (
+            "/kpis",
+            {"kpi": "oee", "of": "bottling"},
+            [
+                "Machining",
+                "Together",
+                "as Nakajima / Vorne",
+                "OEE: Bottling",
+                "ideal time of good parts",
+                "Six big losses",
+            ],
+        ),
+        (
+            "/kpis",
+            {"window": "week", "by": "day", "set": "failures", "convention": "iso22400", "kpi": "mttr"},
+            ["as ISO 22400", "MTBF", "MTTR: Together", "failures that ended", "Breakdowns"],
+        ),
+        (
+            "/kpis",
+            {"by": "order", "set": "yield", "kpi": "rolled_throughput_yield", "of": ""},
+            ["No order", "one line"],
+        ),
         ("/orders", {}, ["WO-10420", "12 min late", "Finish"]),
         ("/orders", {"machine": "palletiser"}, ["WO-10440", "Start"]),
     ],
