@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from analytics.buckets import EVERY, edges
 from analytics.kpis import catalogue
@@ -22,8 +23,8 @@ from execution.running import machine_runs, scheduled_runs
 from infra.cli import plant_time
 from infra.folder import DataFolder
 from infra.plantfile import load, with_secrets
-from infra.rederive import discrete_signals
 from infra.stores import open_historian
+from infra.thinned import thinned_samples
 from pipelines.derive import facts
 from pipelines.ports import HistorianError
 from plant.frames import RECODES, Window, empty
@@ -55,11 +56,15 @@ def run(
         groups = _groups(by)
         begin = plant_time(start, plant.site.zone.key) if start else None
         until = plant_time(end, plant.site.zone.key) if end else None
-        with console.status("Reading samples ..."):
-            samples = _samples(plant, files, data, begin, until, console)
-        window = _window(plant, samples, begin, until)
-        jobs = _orders(plant, orders)
-        with console.status(f"Deriving {samples.height:,} samples ..."):
+        with Progress(
+            *(TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()),
+            console=console,
+            transient=True,
+        ) as progress:
+            samples = _samples(plant, files, data, begin, until, console, progress)
+            window = _window(plant, samples, begin, until)
+            jobs = _orders(plant, orders)
+            progress.add_task("Deriving", total=None)
             rows = _ledger(plant, samples, window, jobs, [g for g in groups if g in EVERY])
             table = summarise(rows, groups, plant)
     except (PlantErrors, SampleFileError, ImportErrors, HistorianError, _UnusableError) as error:
@@ -95,7 +100,9 @@ def _samples(
     begin: datetime | None,
     until: datetime | None,
     console: Console,
+    progress: Progress,
 ) -> pl.DataFrame:
+    reading = progress.add_task("Reading", total=None if files else 1)
     if files:
         return read_samples(files, plant, lambda text: console.print(text, markup=False, highlight=False))
     if begin is None or until is None:
@@ -107,10 +114,13 @@ def _samples(
         raise _UnusableError(
             f"{data} holds no history: give sample files, or the data folder of a plant with --data."
         )
-    signals = discrete_signals(plant)
     window = Window(begin - LOOK_BACK, until + LOOK_BACK)
     with closing(open_historian(with_secrets(plant), folder)) as historian:
-        return pl.concat([historian.last(window.start), *historian.read_batches(window, signals=signals)])
+        before = historian.last(window.start)
+        after = thinned_samples(
+            historian, plant, window, lambda share: progress.update(reading, completed=share)
+        )
+        return pl.concat([before, after])
 
 
 def _window(plant: Plant, samples: pl.DataFrame, begin: datetime | None, until: datetime | None) -> Window:
@@ -179,6 +189,7 @@ def _row(row: Mapping[str, object], groups: Sequence[str]) -> dict[str, object]:
                 "coverage": row["coverage"],
             }
             for kpi in catalogue()
+            if kpi in row
         },
     }
 
