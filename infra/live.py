@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 
 from analytics.cycles import cycle_times
 from analytics.forecast import EPOCH, RESOLUTION
+from analytics.gaps import states_from_cycles
 from analytics.idealcycle import rated_cycles
 from execution.orders import JobOrder
 from infra.historians.waiting import History
+from infra.joined import joined, part_of
 from infra.records.database import Database
 from infra.records.orders import Orders
 from infra.rederive import (
@@ -79,23 +81,40 @@ class Live:
             return pl.concat([self.accept(ordered[:middle]), self.accept(ordered[middle:])])
         return pl.concat([taken.restated, taken.forgotten])
 
-    def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
-        """`plant.frames.LEDGER` of the window, cut off at now."""
+    def ledger(
+        self,
+        window: Window,
+        now: datetime,
+        edges: Iterable[datetime] = (),
+        machines: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """`plant.frames.LEDGER` of the window, cut off at now; of these machines, or all."""
         window = Window(min(window.start, now), min(window.end, now))
-        found = self._facts(window, now)
-        return ledger_of(found, self._database, self.plant, window, edges)
+        if machines is None or window.start >= self.since:
+            rows = ledger_of(self._facts(window, now), self._database, self.plant, window, edges)
+        else:
+            part = part_of(self.plant, joined(self.plant, machines))
+            involved = [m.id for m in part.machines()]
+            samples = stored_samples(
+                self._history, discrete_signals(part), window, now, involved, part.look_back
+            )
+            found = stored_facts(samples, part, window, now)
+            rows = ledger_of(found, self._database, part, window, edges)
+        return rows if machines is None else rows.filter(pl.col("equipment").is_in(list(machines)))
 
     def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
         """Cycle times of the window, rated (`analytics.idealcycle.rated_cycles`)."""
         found = self._facts(window, now)
         runs = said(self._database, self.plant, window, found.runs)[0]
         inside = pl.col("time").is_between(window.start, window.end, closed="left")
-        return rated_cycles(cycle_times(found.increments, found.intervals).filter(inside), runs, self.plant)
+        states = states_from_cycles(found.intervals, found.increments, runs, self.plant)
+        times = cycle_times(found.increments, states, found.signalled)
+        return rated_cycles(times.filter(inside), runs, self.plant)
 
     def _facts(self, window: Window, now: datetime) -> Facts:
         if window.start >= self.since:
             return self._fold.facts(now)
-        samples = stored_samples(self._history, self._signals, window, now)
+        samples = stored_samples(self._history, self._signals, window, now, look_back=self.plant.look_back)
         return stored_facts(samples, self.plant, window, now)
 
     def running_ledger(self, start: datetime, now: datetime, edges: Iterable[datetime]) -> pl.DataFrame:

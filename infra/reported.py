@@ -9,7 +9,7 @@ import polars as pl
 from analytics.kpis import catalogue
 from analytics.losses import pareto
 from analytics.summary import summarise
-from plant.model import Plant
+from plant.model import Convention, Plant
 
 TOP = 5
 """Losses kept with the figures."""
@@ -17,14 +17,16 @@ TOP = 5
 Figures = Mapping[str, object]
 
 
-def figures(plant: Plant, rows: pl.DataFrame) -> dict[str, Figures]:
-    """Of ledger rows, per line: counts, KPIs with their parts, and the largest losses. As they come back from JSON."""
+def figures(plant: Plant, rows: pl.DataFrame, convention: Convention | None = None) -> dict[str, Figures]:
+    """Of ledger rows, per line: counts, KPIs with their parts, and the largest losses. As they come back from JSON.
+    `convention`: by default the plant's."""
     found: dict[str, Figures] = {}
-    for values in summarise(rows, ["line"], plant).iter_rows(named=True):
+    used = convention or plant.settings.convention
+    for values in summarise(rows, ["line"], plant, used).iter_rows(named=True):
         line = values.pop("line")
         top = pareto(rows.filter(pl.col("line") == line)).head(TOP)
         plain = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in values.items()}
-        all_of_it = {**plain, "convention": plant.settings.convention.value, "losses": top.to_dicts()}
+        all_of_it = {**plain, "convention": used.value, "losses": top.to_dicts()}
         found[line] = json.loads(json.dumps(all_of_it))
     return found
 

@@ -4,11 +4,13 @@ figures that follow from them are restated, all in one transaction."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection
 
 from infra.historians.waiting import History
+from infra.joined import joined
 from infra.records.corrections import Restatement, Restatements
 from infra.records.database import serialise
 from infra.records.jobs import ShiftClosures
@@ -17,7 +19,7 @@ from infra.rederive import AHEAD
 from infra.reported import figures, same
 from infra.shifts import LONGEST, named, shift_edges
 from plant.frames import BAD, LEDGER, Window
-from plant.model import Plant
+from plant.model import Convention, Plant
 
 TICK = timedelta(microseconds=1)
 
@@ -37,6 +39,15 @@ class Why:
     detail: str
 
 
+class Kept(NamedTuple):
+    """What became different."""
+
+    changed: list[tuple[str, Window]]
+    """Machines, and when their rows are others."""
+    restated: list[Restatement]
+    """New figures of closed shifts."""
+
+
 def restate(
     connection: Connection,
     plant: Plant,
@@ -53,16 +64,33 @@ def restate(
     """
     serialise(connection, "ledger")
     rows = LedgerRows(connection)
-    spans = {m: span for m in _joined(plant, equipment) if (span := rows.span(m))}
+    spans = {m: span for m in joined(plant, [equipment]) if (span := rows.span(m))}
     mine = spans.get(equipment)
     if mine is None or window.start >= mine.end or window.end <= mine.start:
         return []
     wide = rows.whole_stops(equipment, _inside(window, mine))
-    wide = _common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
+    wide = common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
     machines = sorted(m for m, s in spans.items() if s.start <= wide.start and wide.end <= s.end)
     stored = rows.touching(wide, machines)
     since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
     derived = derive(connection, wide, since, shift_edges(plant, wide))
+    return keep(connection, plant, machines, stored, derived, now, why).changed
+
+
+def keep(
+    connection: Connection,
+    plant: Plant,
+    machines: Sequence[str],
+    stored: pl.DataFrame,
+    derived: pl.DataFrame,
+    now: datetime,
+    why: Why,
+) -> Kept:
+    """Put derived rows of machines in place of stored ones where they differ, and note what it does to published figures.
+
+    `stored`: whole rows of the time that `derived` covers; there may be less of them, or none.
+    """
+    rows = LedgerRows(connection)
     changed: list[tuple[str, Window]] = []
     for machine in machines:
         before, after = (frame.filter(pl.col("equipment") == machine) for frame in (stored, derived))
@@ -70,8 +98,7 @@ def restate(
             inside = pl.col("start").is_between(part.start, part.end, closed="left")
             rows.replace(machine, part, after.filter(inside))
             changed.append((machine, part))
-    _restate_published(connection, plant, changed, now, why)
-    return changed
+    return Kept(changed, _restate_published(connection, plant, changed, now, why))
 
 
 def reach(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:
@@ -89,20 +116,6 @@ def reach(history: History, plant: Plant, equipment: str, span: Window, limit: d
     return Window(span.start, max(end, limit) if missing else end)
 
 
-def _joined(plant: Plant, equipment: str) -> set[str]:
-    """The machine and those it feeds or is fed by, over any number of others: what one does may be charged to another."""
-    feeds = {m.id: set(m.upstream) for m in plant.machines()}
-    found, more = {equipment}, {equipment}
-    while more:
-        more = {
-            other
-            for other, fed_by in feeds.items()
-            if other not in found and (fed_by & more or any(other in feeds.get(m, ()) for m in more))
-        }
-        found |= more
-    return found & set(feeds)
-
-
 def _inside(window: Window, span: Window) -> Window:
     return Window(max(window.start, span.start), min(window.end, span.end))
 
@@ -111,7 +124,7 @@ def _meets(one: Window, other: Window) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _common(rows: LedgerRows, spans: Mapping[str, Window], window: Window) -> Window:
+def common(rows: LedgerRows, spans: Mapping[str, Window], window: Window) -> Window:
     """The smallest window around this one that cuts no row of any of the machines."""
     while True:
         each = [rows.widened(m, _inside(window, span)) for m, span in spans.items()]
@@ -133,8 +146,9 @@ def _differing(before: pl.DataFrame, after: pl.DataFrame) -> list[Window]:
 
 def _restate_published(
     connection: Connection, plant: Plant, changed: Sequence[tuple[str, Window]], now: datetime, why: Why
-) -> None:
+) -> list[Restatement]:
     """Note the new figures of closed shifts these rows belong to, where any of them moved."""
+    made: list[Restatement] = []
     touched: dict[str, list[Window]] = {}
     for machine, part in changed:
         touched.setdefault(plant.line_of(machine), []).append(part)
@@ -153,19 +167,12 @@ def _restate_published(
                 pl.col("shift") == closure.shift,
                 pl.col("shift_start") == closure.shift_start,
             )
-            now_figures = figures(plant, found).get(line)
+            convention = Convention(str(closure.figures["convention"]))
+            now_figures = figures(plant, found, convention).get(line)
             earlier = noted.of(line, closure.shift, closure.shift_start)
             last = earlier[-1].figures if earlier else closure.figures
             if now_figures is not None and not same(last, now_figures):
-                noted.add(
-                    Restatement(
-                        line,
-                        closure.shift,
-                        closure.shift_start,
-                        now,
-                        why.user,
-                        why.cause,
-                        why.detail,
-                        now_figures,
-                    )
-                )
+                of_shift = line, closure.shift, closure.shift_start
+                made.append(Restatement(*of_shift, now, why.user, why.cause, why.detail, now_figures))
+                noted.add(made[-1])
+    return made

@@ -31,6 +31,7 @@ from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.historians.waiting import WithWaiting
 from infra.ingest import Ingest
+from infra.ledgercache import LedgerCache
 from infra.live import Live
 from infra.metrics import Metrics
 from infra.orderbook import OrderBook
@@ -43,6 +44,7 @@ from infra.restating import Why
 from infra.shifts import period, running, shift_view
 from infra.sourcewatch import SourceWatch
 from infra.statuses import machine_statuses
+from infra.storedledger import window_of
 from infra.stores import open_database, open_historian
 from infra.storing import Storing
 from infra.storingalert import storing_status, with_storing
@@ -91,6 +93,7 @@ class Runtime:
         self.historian = open_historian(self.plant, folder)
         self.database = open_database(self.plant, folder)
         upgrade(self.database)
+        self._cache = LedgerCache(self.database, folder.ledger)
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
@@ -167,9 +170,19 @@ class Runtime:
         return self._watch.views(self.plant, datetime.now(UTC))
 
     def ledger(self, window: Window, now: datetime, edges: Iterable[datetime] = ()) -> pl.DataFrame:
-        """`plant.frames.LEDGER` of a window, derived; cut at `edges` too."""
+        """`plant.frames.LEDGER` of a window, cut at `edges` too: recent time as derived, older time as it is stored."""
+        window = Window(min(window.start, now), min(window.end, now))
         with self._lock:
-            return self._live.ledger(window, now, edges)
+            live = self._live
+            if window.start >= live.since:
+                return live.ledger(window, now, edges)
+        stored = self._cache.collected(window)
+
+        def derive(span: Window, cuts: Iterable[datetime], machines: Sequence[str]) -> pl.DataFrame:
+            with self._lock:
+                return self._live.ledger(span, now, cuts, machines)
+
+        return window_of(stored, window, [m.id for m in live.plant.machines()], derive, edges)
 
     def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
         """Cycle times of a window, see `dashboards.ports.Backend.cycles`."""

@@ -1,17 +1,20 @@
 """The ledger (`plant.frames.LEDGER`): derived rows, replaced window by window."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from sqlalchemy import Connection, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
+from infra.records.database import serialise
 from infra.records.frames import fetch, select_frame, store
-from infra.records.pipeline_tables import ledger
+from infra.records.pipeline_tables import ledger, ledger_days
 from plant.frames import LEDGER, Window, empty
 
-
 _TICK = timedelta(microseconds=1)
+DAY = timedelta(days=1)
 
 
 class LedgerRows:
@@ -36,6 +39,7 @@ class LedgerRows:
             | (pl.col("end") > window.end)
         ).height:
             raise ValueError(f"ledger rows of {equipment!r} must lie inside {window.start} to {window.end}")
+        serialise(self._connection, "ledger")
         wide = self.widened(equipment, window)
         if wide != window:
             raise ValueError(
@@ -45,6 +49,26 @@ class LedgerRows:
         inside = ledger.c.start >= window.start, ledger.c.start < window.end
         self._connection.execute(delete(ledger).where(ledger.c.equipment == equipment, *inside))
         store(self._connection, ledger, rows.select(list(LEDGER)))
+        self._changed(window)
+
+    def versions(self, window: Window) -> Mapping[datetime, int]:
+        """The UTC days the window touches that rows were ever stored in, oldest first, each with a number that is another
+        one whenever rows that overlap the day may have become different."""
+        query = select(ledger_days.c.day, ledger_days.c.version).where(
+            ledger_days.c.day > window.start - DAY, ledger_days.c.day < window.end
+        )
+        return {day: int(version) for day, version in self._connection.execute(query.order_by("day"))}
+
+    def _changed(self, window: Window) -> None:
+        # Random, not counted: a restored or another database never has the number of different rows.
+        marked = [{"day": day, "version": secrets.randbits(62)} for day in days_of(window)]
+        if marked:
+            dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+            statement = dialect.insert(ledger_days)
+            renewed = {"version": statement.excluded.version}
+            self._connection.execute(
+                statement.on_conflict_do_update(index_elements=["day"], set_=renewed), marked
+            )
 
     def widened(self, equipment: str, window: Window) -> Window:
         """The smallest window around this one that cuts no stored row of the machine."""
@@ -146,3 +170,11 @@ class LedgerRows:
             found.append(machine)
             machine = self._connection.execute(query.where(ledger.c.equipment > machine)).scalar()
         return found
+
+
+def days_of(window: Window) -> Iterator[datetime]:
+    """The UTC days a window touches."""
+    day = window.start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    while day < window.end:
+        yield day
+        day += DAY

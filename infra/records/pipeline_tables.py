@@ -1,4 +1,4 @@
-"""What the pipelines keep: ledger rows, re-codings, the arrivals journal, positions, closed shifts."""
+"""What the pipelines keep: the ledger, re-codings, corrections, the arrivals journal, positions, closed shifts."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import JSON
@@ -37,6 +37,13 @@ ledger = Table(
     Index("ix_ledger_end", "end"),
     Index("ix_ledger_order", "order"),
     sqlite_with_rowid=False,
+)
+
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("day", UtcTime, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 recodes = Table(

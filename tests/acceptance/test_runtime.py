@@ -24,7 +24,7 @@ from infra.records.audit import Audit
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
-from infra.shifts import instances
+from infra.shifts import instances, shift_edges
 from plant.frames import SAMPLES, Window
 from plant.model import Plant
 from plant.parse import PlantErrors
@@ -119,7 +119,8 @@ def test_a_shift_closes_once_and_its_rows_are_those_derived(running: Running) ->
         stored = LedgerRows(connection).touching(Window(last.start, last.end))
     assert closure is not None and closure.figures["convention"] == "nakajima"
     columns = ["equipment", "start", "end", "category", "good", "reject", "ideal"]
-    derived = running.runtime.ledger(Window(stored["start"].min(), last.end), now, [last.start])  # type: ignore[arg-type]
+    window = Window(stored["start"].min(), last.end)  # type: ignore[arg-type]
+    derived = running.runtime.ledger(window, now, shift_edges(plant, window))
     assert stored.select(columns).equals(
         derived.filter(pl.col("start") >= stored["start"].min()).select(columns)
     )
