@@ -26,10 +26,8 @@ NAMED = 4
 
 
 def feeds(plant: Plant) -> dict[str, str]:
-    """Machine to the source its state comes from; machines that are only imported are not in it."""
-    return {
-        s.equipment: s.source for s in plant.signals.values() if s.role is Role.STATE and s.source is not None
-    }
+    """Machine to the source its state comes from (of several the last); machines that are only imported are not in it."""
+    return {s.equipment: s.source for s in plant.state_signals() if s.source is not None}
 
 
 def with_blind(plant: Plant, why: Mapping[str, str]) -> Plant:

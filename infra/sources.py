@@ -237,11 +237,11 @@ class _Source:
             return "bad", f'"{value[:40]}" is no number'
         if quality == BAD or value is None:
             return "bad", "the newest sample has no value"
-        if signal is not None and signal.role in HELD and stale_after is not None:
+        if signal is not None and (signal.role in HELD or signal.decides) and stale_after is not None:
             age = self.now - datetime.fromisoformat(received)
             if age > stale_after:
                 return "silent", f"nothing for {words.length(age.total_seconds())}, stale_after has passed"
-        if signal is not None and signal.states and raw(value) not in signal.states:
+        if signal is not None and signal.role is Role.STATE and not signal.means(raw(value)):
             return "bad", f'"{raw(value)}" is none of its states in the plant file'
         if quality == UNCERTAIN:
             return "uncertain", "the source says that the value is uncertain"

@@ -319,6 +319,19 @@ class Signal:
     decides: bool = False
     """Resolved: one of its machine's `states` compares it, so that it is derived from; its value may be a text."""
 
+    def means(self, raw: str) -> bool:
+        """State signals: whether the plant file says what a raw value means."""
+        if raw in self.states or self.otherwise is not None:
+            return True
+        try:
+            number = float(raw)
+        except ValueError:
+            return False
+        whole = number.is_integer() and 0 <= number < 2**53
+        return any(each.low <= number <= each.high for each in self.ranges) or (
+            whole and any(int(number) >> each.bit & 1 for each in self.bits)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:

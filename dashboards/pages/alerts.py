@@ -12,7 +12,6 @@ from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
 from dashboards.view import AlertView
-from plant.model import Role
 
 PATH = "/alerts"
 GROUPS = (
@@ -110,7 +109,7 @@ def _source(backend: Backend, alert: AlertView) -> str | None:
         return name if name in sources else None
     if kind == "@collector":
         return next((s.id for s in sources.values() if s.process == name), None)
-    return next((s.source for s in backend.plant.signals_of(equipment, Role.STATE)), None)
+    return next((s.source for s in backend.plant.state_signals() if s.equipment == equipment), None)
 
 
 def _stand(backend: Backend, alert: AlertView) -> str:

@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.text import Text
 
+from infra.cli.telling import how_told
 from infra.plantfile import load
 from plant.model import Plant
 from plant.parse import PlantErrors
@@ -29,7 +30,7 @@ def run(path: Path, as_json: bool) -> int:
         answer = {
             "ok": errors is None,
             "errors": [asdict(e) for e in errors.errors] if errors else [],
-            "plant": _figures(plant) if plant else None,
+            "plant": _figures(plant) | {"told": how_told(plant)} if plant else None,
         }
         sys.stdout.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode() + "\n")
         return 1 if errors else 0
@@ -65,6 +66,10 @@ def _print_summary(console: Console, plant: Plant) -> None:
             console.print(
                 f"  {name.replace('_', ' '):<12} {count}{f' ({note})' if note else ''}", markup=False
             )
+    for sentence, *details in how_told(plant).values():
+        console.print(f"\n{sentence}", markup=False)
+        for detail in details:
+            console.print(f"  {detail}", markup=False)
 
 
 def _figures(plant: Plant) -> dict[str, object]:

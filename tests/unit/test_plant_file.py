@@ -174,6 +174,53 @@ def test_check_as_json_is_for_scripts(main: Path, capsys: pytest.CaptureFixture[
     assert answer["errors"][0].keys() == {"file", "path", "problem", "fix"}
 
 
+TOLD = """
+schema = 1
+site = { id = "s", name = "Works", zone = "UTC" }
+[[equipment]]
+id = "mill"
+name = "Mill"
+level = "WorkUnit"
+stale_after = "30s"
+states = [{ when = "spindle > 100", state = "running" }, { state = "down" }]
+[[equipment]]
+id = "press"
+name = "Press"
+level = "WorkUnit"
+state_from = "cycles"
+[[signal]]
+equipment = "press"
+id = "strokes"
+role = "total"
+[[signal]]
+equipment = "mill"
+id = "spindle"
+role = "process_value"
+"""
+
+
+def test_check_explains_states_that_no_signal_tells(main: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main.write_text(TOLD)
+    assert run(main, as_json=False) == 0
+    out = capsys.readouterr().out
+    assert (
+        "Mill (mill): its state is told from spindle. The first that holds:\n  running: spindle > 100\n"
+        in out
+    )
+    assert "  down: otherwise\n" in out
+    assert "silent for 30 s" in out
+    assert "its state is told from the time between its parts (strokes)" in out
+    assert "No material has an ideal cycle on it" in out
+    assert "Without stale_after" in out
+    cycle = 'ideal_cycle = [{ equipment = "press", cycle = "2s" }]'
+    main.write_text(f'{TOLD}[[material]]\nid = "cap"\nname = "Cap"\n{cycle}\n')
+    assert run(main, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)["plant"]["told"]["press"]
+    assert told[1].startswith(
+        "cap: up to 2 s running, up to 3.4 s slow, up to 12 s a micro-stop, longer idle"
+    )
+
+
 def test_the_demo_plant_is_whole() -> None:
     plant = load(DEMO)
     assert len(plant.machines()) == 9

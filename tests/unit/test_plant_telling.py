@@ -134,6 +134,20 @@ bits = [{ bit = 3, state = "down", reason = "fault" }, { bit = 0, state = "block
     ]
 
 
+def test_a_signal_knows_which_values_mean_something() -> None:
+    text = (
+        MACHINE
+        + STATE
+        + 'states = { "6" = "running", "900-999" = "down" }\nbits = [{ bit = 3, state = "down" }]'
+    )
+    signal = plant(text).signals["m", "state"]
+    assert [signal.means(raw) for raw in ("6", "900", "999.5", "8", "9", "4", "x", "-8")] == [
+        *(True, True, False),
+        *(True, True, False),
+        *(False, False),
+    ]
+
+
 def test_packml_is_known_by_number_and_name_and_can_be_said_otherwise() -> None:
     of = plant(MACHINE + STATE + 'states = { like = "packml", "5" = "blocked", "900-910" = "setup" }')
     mapping = of.signals["m", "state"].states
