@@ -131,6 +131,27 @@ def derive(
 
 
 @app.command()
+def backfill(
+    plant: PlantPath,
+    start: Annotated[str, typer.Option("--from", help="Start, ISO 8601; no zone: the plant's.")],
+    end: Annotated[str, typer.Option("--to", help="End (not included), ISO 8601.")],
+    data: Data = Path("var/plant"),
+    equipment: Annotated[
+        list[str] | None,
+        typer.Option(help="A machine, or a line or area with its machines; may be repeated."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that read samples; 1: this one.")] = 1,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster to read samples with.")
+    ] = None,
+) -> None:
+    """Derive past time from the historian into the stored ledger, as often as you like; it goes on where it stopped."""
+    from infra.cli.backfill import run
+
+    raise typer.Exit(run(plant, data, start, end, equipment or [], workers, cluster))
+
+
+@app.command()
 def plan(
     current: Annotated[Path, typer.Argument(help="The plant file in use.")],
     other: Annotated[Path, typer.Argument(help="The plant file you would like.")],

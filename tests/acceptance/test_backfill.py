@@ -1,0 +1,152 @@
+"""A backfill stores what one derivation of everything gives, however it is cut, as often as it is repeated."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from backfilled import MACHINES, NOW, START, WINDOW, at_once, backfill, make, samples, stored
+from polars.testing import assert_frame_equal
+
+from infra.backfill import partitions, run
+from infra.backfill.partitions import BackfillError
+from infra.folder import DataFolder
+from infra.records.audit import Audit
+from infra.records.corrections import Restatements
+from infra.records.jobs import ShiftClosures
+from infra.records.ledger import LedgerRows
+from infra.reported import figures
+from infra.stores import open_database, open_historian
+from plant.frames import BAD, Window
+from plant.model import Plant
+
+SAMPLES = samples()
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> tuple[Plant, DataFolder]:
+    return make(tmp_path, SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("machines", "chunk", "rows"),
+    [(16, 200, 4_000_000), (1, 1, 1), (2, 7, 9_000)],
+    ids=["whole", "small", "between"],
+)
+def test_it_stores_what_one_derivation_gives(
+    works: tuple[Plant, DataFolder], monkeypatch: pytest.MonkeyPatch, machines: int, chunk: int, rows: int
+) -> None:
+    monkeypatch.setattr(partitions, "MOST_MACHINES", machines)
+    monkeypatch.setattr(partitions, "TASK_ROWS", rows)
+    monkeypatch.setattr(partitions, "READ_ROWS", rows)
+    monkeypatch.setattr(run, "CHUNK", chunk)
+    done = backfill(*works)
+    assert_frame_equal(stored(*works), at_once(works[0], SAMPLES))
+    assert done.rows == stored(*works).height and done.machines == len(MACHINES) and done.kept == 0
+
+    again = backfill(*works)
+    assert (again.samples, again.kept, again.changed) == (0, again.partitions, [])
+
+
+def test_pieces_of_time_and_machines_come_to_the_same(works: tuple[Plant, DataFolder]) -> None:
+    plant, data = works
+    cut = START + timedelta(days=2, hours=4)  # an edge of a shift: its rows are cut there anyway
+    backfill(plant, data, Window(WINDOW.start, cut))
+    with pytest.raises(BackfillError, match="--from must be earlier"):
+        backfill(plant, data, Window(cut, WINDOW.end))
+    assert_frame_equal(stored(*works), at_once(plant, SAMPLES, Window(WINDOW.start, cut)))
+    earlier = Window(START + timedelta(hours=5), WINDOW.start)
+    done = backfill(plant, data, earlier, ["cap"])
+    assert done.machines == 3, "those it is joined to are derived with it"
+    backfill(plant, data, earlier, ["press", "saw"])
+    assert_frame_equal(stored(plant, data, earlier), at_once(plant, SAMPLES, earlier))
+
+
+def test_some_machines_do_not_come_first(works: tuple[Plant, DataFolder]) -> None:
+    with pytest.raises(BackfillError, match="without --equipment"):
+        backfill(*works, equipment=["saw"])
+
+
+def test_time_that_is_not_over_is_left_to_the_server(works: tuple[Plant, DataFolder]) -> None:
+    now = START + timedelta(days=3, hours=2)
+    done = backfill(*works, now=now)
+    assert done.window.end == START + timedelta(days=2, hours=17), "the shift before ended at 18:00 in Berlin"
+
+
+def test_what_changed_is_read_again_and_published_figures_are_restated(
+    works: tuple[Plant, DataFolder],
+) -> None:
+    plant, data = works
+    backfill(*works)
+    database = open_database(plant, data)
+    shift = Window(START + timedelta(days=2, hours=5), START + timedelta(days=2, hours=17))
+    with database.begin() as connection:
+        rows = LedgerRows(connection).touching(shift, ["fill", "cap", "pack"])
+        ShiftClosures(connection).close("line", "day", shift.start, figures(plant, rows)["line"], NOW)
+    late = SAMPLES.filter(
+        pl.col("equipment") == "cap",
+        pl.col("signal") == "state",
+        pl.col("time").is_between(shift.start, shift.start + timedelta(hours=4)),
+    ).with_columns(value=3.0 - pl.col("value"), received=pl.col("time") + timedelta(days=1))
+    historian = open_historian(plant, data)
+    historian.write(late)
+
+    done = backfill(*works)
+    changed = pl.concat([SAMPLES, late])
+    assert_frame_equal(stored(*works), at_once(plant, changed))
+    assert (
+        done.partitions - done.kept == len({"fill", "cap", "pack"}) // 3 + done.partitions // 5 - 1
+        or done.kept
+    )
+    assert {machine for machine, _ in done.changed} == {"cap"}
+    assert [(r.equipment, r.shift, r.cause, r.user) for r in done.restated] == [
+        ("line", "day", "backfill", "ann")
+    ]
+    with database.read() as connection:
+        assert len(Restatements(connection).of("line", "day", shift.start)) == 1
+        assert [e.action for e in Audit(connection).of("works")] == ["ledger.backfill"] * 2
+    historian.close()
+    database.close()
+    assert backfill(*works).changed == []
+
+
+def test_samples_that_wait_in_the_spool_are_in_it(works: tuple[Plant, DataFolder]) -> None:
+    from collectors.spool import Spool
+
+    plant, data = works
+    at = WINDOW.start + timedelta(hours=30)
+    late = SAMPLES.filter(pl.col("equipment") == "saw", pl.col("signal") == "state")[:1].with_columns(
+        time=pl.lit(at, SAMPLES.schema["time"]),
+        value=pl.lit(2.0),
+        received=pl.lit(NOW, SAMPLES.schema["time"]),
+    )
+    spool = Spool(data.spool, "late")
+    spool.append(late)
+    spool.close()
+    backfill(*works)
+    assert_frame_equal(stored(*works), at_once(plant, pl.concat([SAMPLES, late])))
+
+
+def test_a_counter_goes_on_from_its_last_reading_however_long_ago(tmp_path: Path) -> None:
+    away = pl.col("time").is_between(START + timedelta(hours=1), WINDOW.start + timedelta(hours=2))
+    useless = SAMPLES.with_columns(
+        quality=pl.when(pl.col("signal") == "good", away)
+        .then(pl.lit(BAD))
+        .otherwise("quality")
+        .cast(pl.UInt8)
+    )
+    plant, data = make(tmp_path, useless)
+    backfill(plant, data)
+    assert_frame_equal(stored(plant, data), at_once(plant, useless))
+
+
+def test_two_processes_give_the_same(works: tuple[Plant, DataFolder]) -> None:
+    backfill(*works, workers=2)
+    assert_frame_equal(stored(*works), at_once(works[0], SAMPLES))
+
+
+def test_a_worker_that_does_not_see_the_data_says_so(works: tuple[Plant, DataFolder]) -> None:
+    plant, data = works
+    task = partitions.tasks(plant, data.root / "elsewhere", partitions.days(["saw"], WINDOW), 1000)[0]
+    with pytest.raises(BackfillError, match=r"does not see .* mount the data folder"):
+        partitions.thin_out(task)
