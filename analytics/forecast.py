@@ -1,54 +1,70 @@
-"""Will it be made in time: order finish at the present and at the ideal rate, and output to the shift's end.
+"""Will it be made in time: order finish with an interval, the probability of being late and why, output to the shift's end.
 
-Rates are parts per known planned busy second outside changeovers, so breaks, nights, lost data and the setup
-already done neither slow nor speed them;
-finish times run on planned time only.
+Rates and their variance are those of `analytics.pace`, per known planned busy time outside changeovers, so breaks, nights,
+lost data and the setup already done neither slow nor speed them; finish times run on planned time only.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from enum import StrEnum
 
 import polars as pl
 
 from analytics.attributes import ideal_cycles
+from analytics.pace import Pace, paces
 from plant.calendar import SHIFT, segments, shift_instances
 from plant.frames import Window
 from plant.model import Plant
-from plant.states import BUSY_CATEGORIES, MachineState, TimeCategory
-
-RATE_OVER = timedelta(minutes=30)
-"""Planned time the present rate looks back over."""
-
-SETTLED = timedelta(minutes=15)
-"""Rated time after which an order has a rate of its own; before, the machine's rate whatever it made is the better
-guess."""
+from plant.states import BUSY_CATEGORIES, MachineState
 
 HORIZON = timedelta(days=60)
 """No finish is forecast beyond it."""
 
 RESOLUTION = timedelta(minutes=5)
 """How far apart `edges` are."""
+AT_RISK = 0.2
+"""An order that will be late with this probability or more is at risk."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """What `edges` are multiples of `RESOLUTION` from."""
 _SECOND = timedelta(seconds=1)
-_RATED = [c.value for c in BUSY_CATEGORIES if c not in (TimeCategory.UNKNOWN, TimeCategory.CHANGEOVER)]
-"""A changeover is over when its order runs: it says nothing about the rate of what is left."""
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Cause(StrEnum):
+    """Why an order is at risk."""
+
+    OVERDUE = "overdue"
+    """The due time has passed."""
+    TIME = "time"
+    """Even at the ideal rate the planned time left is too short."""
+    STOP = "stop"
+    """Its machine stands still; if it ran again now, there would be no risk."""
+    RATE = "rate"
+    """At the rate of the last hours it takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderForecast:
     """When an order will be done; a field is None where it cannot be said."""
 
-    rate: float | None
+    rate: float | None = None
     """Good parts per planned second at present."""
-    finish_present: datetime | None
-    finish_ideal: datetime | None
-    slack: timedelta | None
+    finish_present: datetime | None = None
+    finish_early: datetime | None = None
+    finish_late: datetime | None = None
+    """The finish lies between them with `analytics.pace.LEVEL`. Early alone: the rate is too uncertain for a late end."""
+    finish_ideal: datetime | None = None
+    slack: timedelta | None = None
     """From finish_present to due; negative: late."""
-    expected: int | None
+    expected: int | None = None
     """What should have been made by now to be on time, spread evenly over planned time from start to due."""
+    risk: float | None = None
+    """Probability of being late."""
+    cause: Cause | None = None
+    """Of a risk of `AT_RISK` or more."""
+    wait: timedelta = timedelta()
+    """How much longer the stop that goes on now is expected to last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +81,15 @@ class ShiftForecast:
     """Of that, due by now."""
     forecast: int | None
     """Good parts at the shift's end at the present rate."""
+    spread: float | None
+    """The output lies within forecast plus and minus this with `analytics.pace.LEVEL`."""
 
 
 def edges(window: Window) -> list[datetime]:
-    """Instants to cut a ledger of the window at so that the present rate is of `RATE_OVER` to 5 minutes: the
+    """Instants to cut a ledger of the window at so that the present rate is of `analytics.pace.RATE_OVER` to 5 minutes: the
     same ones whenever one asks, so that rows stay as they are."""
     first = window.start + (EPOCH - window.start) % RESOLUTION
     return [first + n * RESOLUTION for n in range(-((first - window.end) // RESOLUTION))]
-
-
-def present_rate(
-    ledger: pl.DataFrame, equipment: str, order: str | None = None, over: timedelta = RATE_OVER
-) -> float | None:
-    """Good parts per second of the last `over` of known planned time outside changeovers in the ledger (of that order,
-    if given).
-
-    Looks back by whole rows: pass a ledger made with `edges`. None where there is no such time.
-    """
-    rows = _rated_rows(ledger, equipment, order)
-    newer = pl.col("duration").cum_sum(reverse=True) - pl.col("duration")
-    rows = rows.sort("start").filter(newer < over // timedelta(microseconds=1))
-    good, duration = rows.select(pl.col("good").sum(), pl.col("duration").sum()).row(0)
-    return good * 1e6 / duration if duration else None
-
-
-def _rated_rows(ledger: pl.DataFrame, equipment: str, order: str | None) -> pl.DataFrame:
-    rows = ledger.filter(pl.col("equipment") == equipment, pl.col("category").is_in(_RATED))
-    return rows if order is None else rows.filter(pl.col("order") == order)
-
-
-def _rated_time(ledger: pl.DataFrame, equipment: str, order: str) -> timedelta:
-    return timedelta(microseconds=int(_rated_rows(ledger, equipment, order)["duration"].sum()))
 
 
 def planned_between(plant: Plant, equipment: str, start: datetime, end: datetime) -> timedelta:
@@ -135,39 +129,75 @@ def cycle_at(plant: Plant, equipment: str, material: str | None, now: datetime) 
 
 
 def forecast_order(
-    ledger: pl.DataFrame,
+    pace: Pace | None,
     plant: Plant,
     now: datetime,
     *,
     equipment: str,
-    order: str,
     material: str | None,
     quantity: int,
     good: int,
     start: datetime | None = None,
     due: datetime | None = None,
 ) -> OrderForecast:
-    """The forecast of an order running on a machine. `ledger`: its recent rows, see `present_rate`;
-    `good`: made so far; `start`: when it began (without it nothing is expected)."""
+    """The forecast of an order running on a machine. `pace`: of that machine; `good`: made so far; `start`: when it began
+    (without it nothing is expected)."""
     left = max(quantity - good, 0)
-    young = _rated_time(ledger, equipment, order) < SETTLED
-    rate = present_rate(ledger, equipment, None if young else order)
     cycle = cycle_at(plant, equipment, material, now)
-    present = ideal = None
-    if left == 0:
-        present = ideal = now
-    else:
-        if rate:
-            present = after_planned(plant, equipment, now, min(left / rate, HORIZON / _SECOND + 1) * _SECOND)
-        if cycle:
-            ideal = after_planned(plant, equipment, now, left * cycle)
     expected = None
     if start is not None and due is not None:
         whole = planned_between(plant, equipment, start, due)
         if whole:
             expected = min(quantity, int(quantity * (planned_between(plant, equipment, start, now) / whole)))
-    slack = due - present if due is not None and present is not None else None
-    return OrderForecast(rate, present, ideal, slack, expected)
+    if left == 0:
+        slack = due - now if due is not None else None
+        return OrderForecast(None, now, now, now, now, slack, expected)
+
+    def after(seconds: float | None) -> datetime | None:
+        if seconds is None:
+            return None
+        return after_planned(plant, equipment, now, min(seconds, HORIZON / _SECOND + 1) * _SECOND)
+
+    needed = pace.needed(left, cycle) if pace else None
+    present, early, late = map(after, needed or (None, None, None))
+    ideal = after(left * cycle / _SECOND) if cycle else None
+    risk = cause = None
+    if due is not None:
+        risk, cause = _risk(plant, pace, now, equipment, left, cycle, due)
+    return OrderForecast(
+        rate=pace.of(cycle)[0] if pace else None,
+        finish_present=present,
+        finish_early=early,
+        finish_late=late,
+        finish_ideal=ideal,
+        slack=due - present if due is not None and present is not None else None,
+        expected=expected,
+        risk=risk,
+        cause=cause,
+        wait=pace.wait * _SECOND if pace else timedelta(),
+    )
+
+
+def _risk(
+    plant: Plant,
+    pace: Pace | None,
+    now: datetime,
+    equipment: str,
+    left: int,
+    cycle: timedelta | None,
+    due: datetime,
+) -> tuple[float | None, Cause | None]:
+    """Probability that parts left of an order come late, and why if it is high."""
+    if due <= now:
+        return 1.0, Cause.OVERDUE
+    seconds = planned_between(plant, equipment, now, due) / _SECOND
+    if cycle and left * cycle / _SECOND > seconds:
+        return 1.0, Cause.TIME
+    risk = pace.late(left, seconds, cycle) if pace else None
+    if pace is None or risk is None or risk < AT_RISK:
+        return risk, None
+    running = replace(pace, wait=0.0).late(left, seconds, cycle)
+    return risk, Cause.STOP if pace.wait and running is not None and running < AT_RISK else Cause.RATE
 
 
 def forecast_shifts(
@@ -175,46 +205,39 @@ def forecast_shifts(
 ) -> dict[str, ShiftForecast]:
     """Output, target and forecast of the shift each machine is in, by machine; one outside its shifts is absent.
 
-    `ledger`: the machines' rows from the shift's start to now, see `present_rate`. Planned time without an
-    order is rated with the material before it, or else the one after.
+    `ledger`: the machines' rows from the shift's start to now, or longer, see `analytics.pace.paces`. Planned time without
+    an order is rated with the material before it, or else the one after.
     """
+    rates = paces(ledger, now, changeovers=True)
     cycles = ideal_cycles(plant).select("equipment", "material", "cycle", since="start").sort("since")
     found: dict[str, ShiftForecast] = {}
-    calendar = _calendar_of(plant)
     # Machines of one calendar are in the same shift.
-    for _, group in groupby(sorted(equipment, key=calendar), key=calendar):
-        machines = list(group)
+    for _, machines in plant.by_calendar(equipment):
         current = shift_at(plant, machines[0], now)
         if current is None:
             continue
         left = planned_between(plant, machines[0], now, current[2])
         made = _made(ledger, cycles, machines, current[1], now)
         for machine in machines:
-            good, expected, cycle, rate = made.get(machine, (0, None, None, None))
-            target = (
-                None
-                if expected is None or cycle is None
-                else expected + left / timedelta(microseconds=1) / cycle
-            )
+            good, expected, cycle = made.get(machine, (0, None, None))
+            pace = rates.get(machine)
+            more, spread = pace.output(left / _SECOND) if pace else (None, None)
+            target = None if expected is None or cycle is None else expected + left / _MICROSECOND / cycle
             found[machine] = ShiftForecast(
                 *current,
                 good=good,
                 target=None if target is None else int(target),
                 expected=None if expected is None else int(expected),
-                forecast=None if rate is None else good + int(rate * (left / _SECOND)),
+                forecast=None if more is None else good + int(more),
+                spread=spread,
             )
     return found
 
 
-def _calendar_of(plant: Plant) -> Callable[[str], str]:
-    return lambda machine: plant.equipment[machine].calendar or ""
-
-
 def _made(
     ledger: pl.DataFrame, cycles: pl.DataFrame, machines: Sequence[str], start: datetime, now: datetime
-) -> dict[str, tuple[int, float | None, int | None, float | None]]:
-    """By machine with rows in the span: good parts, parts at the ideal cycle, the cycle last used (microseconds), and the
-    present rate (parts per second)."""
+) -> dict[str, tuple[int, float | None, int | None]]:
+    """By machine with rows in the span: good parts, parts at the ideal cycle, the cycle last used (microseconds)."""
     rows = ledger.filter(
         pl.col("equipment").is_in(machines), pl.col("start") >= start, pl.col("start") < now
     ).sort("equipment", "start")
@@ -225,35 +248,24 @@ def _made(
     )
     known = rated.drop_nulls("cycle").group_by("equipment", maintain_order=True)
     ideal = known.agg(expected=(pl.col("duration") / pl.col("cycle")).sum(), cycle=pl.col("cycle").last())
-    by_machine = pl.col("duration").cum_sum(reverse=True).over("equipment") - pl.col("duration")
-    recent = (
-        rows.filter(pl.col("category").is_in(_RATED))
-        .filter(by_machine < RATE_OVER // timedelta(microseconds=1))
-        .group_by("equipment")
-        .agg(pl.col("good").sum(), pl.col("duration").sum())
-        .select(
-            "equipment", rate=pl.when(pl.col("duration") > 0).then(pl.col("good") * 1e6 / pl.col("duration"))
-        )
-    )
     good = rows.group_by("equipment").agg(pl.col("good").sum())
-    joined = good.join(ideal, on="equipment", how="left").join(recent, on="equipment", how="left")
+    joined = good.join(ideal, on="equipment", how="left")
     return {machine: tuple(figures) for machine, *figures in joined.iter_rows()}
 
 
 def shift_at(plant: Plant, equipment: str, now: datetime) -> tuple[str | None, datetime, datetime] | None:
     """Id, start and end of the shift a machine is in; the local day, without id, if it has no calendar."""
-    name = plant.equipment[equipment].calendar
-    if name is None:
+    calendar = plant.calendar_of(equipment)
+    if calendar is None:
         midnight = now.astimezone(plant.site.zone).replace(hour=0, minute=0, second=0, microsecond=0)
         following = (midnight + timedelta(days=1, hours=12)).replace(hour=0)
         return None, midnight.astimezone(UTC), following.astimezone(UTC)
     window = Window(now, now + timedelta(microseconds=1))
-    for instance in shift_instances(plant.calendars[name], plant.site.zone, window):
+    for instance in shift_instances(calendar, plant.site.zone, window):
         return instance.shift.id, instance.start, instance.end
     return None
 
 
 def _planned(plant: Plant, equipment: str, window: Window) -> pl.DataFrame:
-    name = plant.equipment[equipment].calendar
-    spans = segments(plant.calendars[name] if name else None, plant.site.zone, window)
+    spans = segments(plant.calendar_of(equipment), plant.site.zone, window)
     return spans.filter(pl.col("kind") == SHIFT)

@@ -3,13 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import hypot
 from typing import Any
 
 import polars as pl
 
+from analytics.firstcause import SPEED, WAITING, Cause, causes_now
 from analytics.forecast import ShiftForecast, forecast_shifts
 from analytics.losses import pareto
 from analytics.summary import summarise
+from dashboards.figures import cause_doing
 from dashboards.view import (
     AlertView,
     BoardSnapshot,
@@ -21,7 +24,7 @@ from dashboards.view import (
     ShiftView,
 )
 from execution.progress import counting_machines
-from plant.model import Equipment, Plant
+from plant.model import Plant
 from plant.states import MachineState, TimeCategory
 
 NO_DATA = timedelta(seconds=5)
@@ -34,7 +37,6 @@ TOP = 3
 """Losses named beside the downtime."""
 
 _PLANNED = (TimeCategory.NOT_SCHEDULED.value, TimeCategory.PLANNED_DOWNTIME.value)
-_WAITING = {MachineState.STARVED.value: "Starved by", MachineState.BLOCKED.value: "Blocked by"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class Inputs:
     shift: ShiftView | None
     period: pl.DataFrame
     """`plant.frames.LEDGER` of the running shift up to now (of the plant's day outside shifts)."""
+    recent: pl.DataFrame
+    """All rows at hand up to now: what forecasts look back over."""
     strip: pl.DataFrame
     """Rows of `plant.frames.LEDGER` that touch the last `STRIP`."""
     heard: Mapping[str, datetime]
@@ -65,7 +69,7 @@ class Inputs:
 def build(inputs: Inputs) -> BoardSnapshot:
     """The snapshot. A figure that cannot be computed is None."""
     plant, period = inputs.plant, inputs.period
-    paces = forecast_shifts(period, plant, inputs.now, [m.id for m in plant.machines()])
+    paces = forecast_shifts(inputs.recent, plant, inputs.now, [m.id for m in plant.machines()])
     machines = _machines(inputs, paces)
     tiles = {tile["id"]: tile for tile in machines}
     ends = _ends(plant)
@@ -88,6 +92,8 @@ def build(inputs: Inputs) -> BoardSnapshot:
         target=_sum(_goal(plant, p.target) for p in counted),
         expected=_sum(_goal(plant, p.expected) for p in counted),
         forecast=_sum(p.forecast for p in counted),
+        forecast_low=_bound(counted, -1),
+        forecast_high=_bound(counted, 1),
         downtime=sums.get("unplanned_downtime", 0) / 1e6,
         planned=sums.get("busy", 0) / 1e6,
         top=[loss_view(plant, row) for row in losses.head(TOP).iter_rows(named=True)],
@@ -153,6 +159,8 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
     for alert in inputs.alerts:
         ringing[alert["equipment"]] = ringing.get(alert["equipment"], 0) + 1
     shown = {m.id: _shown(inputs, m.id, latest.get(m.id)) for m in plant.machines()}
+    silent = [machine for machine, state in shown.items() if state == "no_data"]
+    causes = causes_now(inputs.strip, plant, silent)
     found: list[MachineView] = []
     for machine in plant.machines():
         now_row, sums = latest.get(machine.id), rows.get(machine.id, {})
@@ -171,7 +179,7 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
                 state=state,
                 since=iso(since) if since else None,
                 reason=reason.name if reason else None,
-                cause=_cause(plant, machine, state, now_row, reason.name if reason else None, shown),
+                cause=_cause(plant, state, now_row, reason.name if reason else None, causes.get(machine.id)),
                 stop_start=iso(now_row["stop_start"]) if wants_reason and now_row else None,
                 last_sample=iso(heard) if heard else None,
                 kpi=kpi_view(sums),
@@ -205,16 +213,14 @@ def _shown(inputs: Inputs, machine: str, row: Mapping[str, Any] | None) -> str:
 
 def _cause(
     plant: Plant,
-    machine: Equipment,
     state: str,
     row: Mapping[str, Any] | None,
     reason: str | None,
-    shown: Mapping[str, str],
+    cause: Cause | None,
 ) -> str | None:
     """One short line on why the machine is not running."""
-    if state in _WAITING:
-        culprit = _culprit(plant, machine.id, state, shown)
-        return f"{_WAITING[state]} {plant.equipment[culprit].name}" if culprit else reason
+    if state in WAITING:
+        return (_waits_for(plant, cause) if cause else None) or reason
     if state == MachineState.PLANNED_STOP.value and reason is None and row is not None:
         return "Not scheduled" if row["category"] == TimeCategory.NOT_SCHEDULED.value else "Break"
     if state == MachineState.DOWN.value:
@@ -224,22 +230,18 @@ def _cause(
     return None if state == MachineState.RUNNING.value else reason
 
 
-def _culprit(plant: Plant, machine: str, state: str, shown: Mapping[str, str]) -> str | None:
-    """Follow the flow against the waiting: the first machine on the way that does not wait in the same way."""
-    seen = {machine}
-    here = machine
-    while True:
-        if state == MachineState.STARVED.value:
-            following = plant.equipment[here].upstream
-        else:
-            following = tuple(m.id for m in plant.machines() if here in m.upstream)
-        stopped = [m for m in following if shown.get(m) != MachineState.RUNNING.value and m not in seen]
-        if not stopped:
-            return here if here != machine else (following[0] if following else None)
-        here = stopped[0]
-        seen.add(here)
-        if shown.get(here) != state:
-            return here
+def _waits_for(plant: Plant, cause: Cause) -> str | None:
+    """What the tile of a machine that waits says: "Waiting for Filler: Hydraulic pressure"."""
+    if cause.equipment is None:
+        return None
+    if cause.category in WAITING:
+        return "Nothing comes from outside" if cause.category == WAITING[0] else "Nothing is taken away"
+    name = plant.equipment[cause.equipment].name
+    return (
+        f"Waiting for {name}"
+        if cause.category == SPEED
+        else f"Waiting for {name}: {cause_doing(plant, cause.category, cause.reason)}"
+    )
 
 
 def _strips(strip: pl.DataFrame, now: datetime) -> dict[str, list[tuple[str, str, str]]]:
@@ -299,6 +301,15 @@ def _ends(plant: Plant) -> dict[str, list[str]]:
         if machine.id in lines[line]:
             found[line].append(machine.id)
     return found
+
+
+def _bound(counted: Sequence[ShiftForecast], side: int) -> int | None:
+    """An end of the interval of all output together: what machines make varies independently. None unless all say one."""
+    said = [p for p in counted if p.forecast is not None and p.spread is not None]
+    if not said or len(said) < sum(p.forecast is not None for p in counted):
+        return None
+    total, made = sum(p.forecast or 0 for p in said), sum(p.good for p in said)
+    return max(made, round(total + side * hypot(*(p.spread or 0.0 for p in said))))
 
 
 def _sum(values: Any) -> int | None:

@@ -32,9 +32,13 @@ class OrderView(TypedDict):
     end: str | None
     due: str | None
     finish_present: str | None  # at the present rate
+    finish_early: str | None  # the finish lies between early and late in 8 of 10 cases
+    finish_late: str | None  # null while there is too little to tell
     finish_ideal: str | None  # at the ideal rate
     slack: float | None  # seconds from finish_present to due; negative: late
     expected: int | None  # what should have been made by now to be on time
+    risk: float | None  # probability of being late
+    why: str | None  # in words, if it is at risk
     priority: int
 
 
@@ -48,7 +52,7 @@ class MachineView(TypedDict):
     state: str  # MachineState, or "no_data": unknown, or not connected and silent for 5 s
     since: str | None
     reason: str | None  # name of the reason, or null
-    cause: str | None  # one short line: what the tile says about why ("Blocked by Capper")
+    cause: str | None  # one short line: what the tile says about why ("Waiting for Capper: Feeder jam")
     stop_start: str | None  # of the stop that wants a reason; null if none does
     last_sample: str | None
     kpi: KpiView
@@ -262,6 +266,8 @@ class BoardSnapshot(TypedDict):
     target: int | None
     expected: int | None
     forecast: int | None  # good parts at shift end at the present rate
+    forecast_low: int | None  # it lies between low and high in 8 of 10 cases
+    forecast_high: int | None
     downtime: float  # unplanned seconds this shift
     planned: float  # planned busy seconds this shift, so far
     top: list[LossView]

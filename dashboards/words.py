@@ -1,7 +1,9 @@
 """Numbers, lengths and times as people read them: the server's half of assets/format.js."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from analytics.forecast import Cause
 
 NONE = "–"
 _THIN, _MINUS = "\u2009", "\u2212"
@@ -76,3 +78,24 @@ def wall(at: datetime, zone: ZoneInfo) -> str:
 def utc(at: datetime) -> str:
     """ISO 8601 in UTC, short enough for an address."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def between(early: str | None, late: str | None, zone: ZoneInfo, now: datetime | None = None) -> str:
+    """13:40 to 15:05, with no end while nobody can say one; nothing where there is too little to tell."""
+    if early is None:
+        return ""
+    first = moment(early, zone, now)
+    return f"{first} to {moment(late, zone, now)}" if late else f"not before {first}"
+
+
+_CAUSES = {
+    Cause.OVERDUE: "Its due time has passed",
+    Cause.TIME: "Too little planned time is left, even at the ideal rate",
+    Cause.STOP: "Its machine stands still: such a stop lasts about {wait} more",
+    Cause.RATE: "At the rate of the last hours it takes too long",
+}
+
+
+def at_risk(cause: Cause, wait: timedelta) -> str:
+    """Why an order is at risk of being late."""
+    return _CAUSES[cause].format(wait=length(wait.total_seconds()))

@@ -7,12 +7,14 @@ import polars as pl
 
 from alerting.alert import OrderContext
 from analytics.forecast import OrderForecast, forecast_order
+from analytics.pace import paces
 from dashboards.view import OrderView
+from dashboards.words import at_risk
 from execution.orders import JobOrder, OrderState, dispatch_key
 from execution.progress import OrderProgress, progress
 from plant.model import Plant
 
-_NOTHING = OrderForecast(rate=None, finish_present=None, finish_ideal=None, slack=None, expected=None)
+_NOTHING = OrderForecast()
 
 
 class OrderBook:
@@ -20,7 +22,8 @@ class OrderBook:
 
     def __init__(self, plant: Plant, orders: Iterable[JobOrder], ledger: pl.DataFrame, now: datetime) -> None:
         """`ledger`: rows (`plant.frames.LEDGER`) that hold all work on the orders, up to now."""
-        self._plant, self._now, self._ledger = plant, now, ledger
+        self._plant, self._now = plant, now
+        self._paces = paces(ledger, now)
         self._orders = sorted(orders, key=dispatch_key)
         self._progress = progress(plant, ledger, self._orders)
         last = ledger.filter(pl.col("order").is_not_null()).group_by("equipment").last()
@@ -68,20 +71,23 @@ class OrderBook:
             end=done.end.isoformat() if done.end and not live else None,
             due=order.due.isoformat() if order.due else None,
             finish_present=_to_second(finish.finish_present),
+            finish_early=_to_minute(finish.finish_early),
+            finish_late=_to_minute(finish.finish_late),
             finish_ideal=_to_second(finish.finish_ideal),
             slack=float(round(slack.total_seconds())) if slack is not None else None,
             expected=finish.expected,
+            risk=None if finish.risk is None else round(finish.risk, 2),
+            why=at_risk(finish.cause, finish.wait) if finish.cause else None,
             priority=order.priority,
         )
 
     def _forecast(self, order: JobOrder, done: OrderProgress) -> OrderForecast:
         """Of the machine whose counts are the order's output; of several, of the first."""
         return forecast_order(
-            self._ledger,
+            self._paces.get(done.counted_at[0]),
             self._plant,
             self._now,
             equipment=done.counted_at[0],
-            order=order.id,
             material=order.material,
             quantity=order.quantity,
             good=done.good,
@@ -102,6 +108,10 @@ class OrderBook:
 
 def _to_second(at: datetime | None) -> str | None:
     return at.replace(microsecond=0).isoformat() if at else None
+
+
+def _to_minute(at: datetime | None) -> str | None:
+    return at.replace(second=0, microsecond=0).isoformat() if at else None
 
 
 def _time(text: str | None) -> datetime | None:

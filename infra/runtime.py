@@ -41,8 +41,10 @@ from infra.records.arrivals import Arrivals
 from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
 from infra.restating import Why
-from infra.shifts import period, running, shift_view
+from infra.shifts import period, running, shift_view, working_since
 from infra.sourcewatch import SourceWatch
+from infra.spcwatch import OutOfControl, SpcWatch, with_orders, with_spc
+from infra.spcwatch import statuses as spc_statuses
 from infra.statuses import machine_statuses
 from infra.storedledger import window_of
 from infra.stores import open_database, open_historian
@@ -314,6 +316,7 @@ class Runtime:
             closed = self._closed_until()
             start = min(
                 span.start,
+                working_since(plant, now),
                 forecast_edges(Window(now - STRIP - RESOLUTION, now))[0],
                 closed or self._live.since,
             )
@@ -339,6 +342,7 @@ class Runtime:
                     revision=self._snapshot["revision"] + 1 if self._snapshot else 1,
                     shift=shift_view(shift) if shift else None,
                     period=shown,
+                    recent=rows,
                     strip=rows.filter(pl.col("end") > now - STRIP),
                     heard=self._heard,
                     orders=book.of_machines(),

@@ -68,6 +68,12 @@ def running_shifts(plant: Plant, at: datetime) -> set[tuple[str, str, datetime]]
     }
 
 
+def working_since(plant: Plant, at: datetime) -> datetime:
+    """When the longest running shift of any machine began; that instant itself if none runs."""
+    around = Window(at, at + timedelta(microseconds=1))
+    return min((instance.start for instance, _ in all_instances(plant, around)), default=at)
+
+
 def named(plant: Plant, rows: pl.DataFrame) -> pl.DataFrame:
     """Ledger rows with the shift they are reported in: for machines without a calendar that of the main calendar."""
     free = {m.id for m in plant.machines() if plant.calendar_of(m.id) is None}

@@ -712,9 +712,13 @@ class MemoryBackend:
             "end": None,
             "due": due.isoformat(),
             "finish_present": (due - timedelta(seconds=slack)).isoformat(),
+            "finish_early": (due - timedelta(seconds=slack, minutes=20)).isoformat(),
+            "finish_late": (due - timedelta(seconds=slack) + timedelta(minutes=35)).isoformat(),
             "finish_ideal": (due - timedelta(minutes=50)).isoformat(),
             "slack": slack,
             "expected": 4800,
+            "risk": 0.85 if slack < 0 else 0.05,
+            "why": "At the rate of the last hours it takes too long" if slack < 0 else None,
             "priority": 1,
         }
 

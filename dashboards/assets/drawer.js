@@ -26,7 +26,9 @@
       ...fact("Good", `${L.format.number(m.good)}${m.target == null ? "" : ` of ${L.format.number(m.target)}`} ${L.format.against(m.good, m.expected)}`),
       ...fact("Reject", L.format.number(m.reject)),
       ...(o ? [...fact("Order", `${o.id} · ${o.material_name}`), ...fact("Progress", `${L.format.number(o.good)} of ${L.format.number(o.quantity)}`),
-        ...fact("Forecast", o.finish_present ? `${L.format.time(o.finish_present)}, ${L.format.slack(o.slack) || "no due date"}` : "not known at this rate")] : fact("Order", "none")));
+        ...fact("Forecast", o.finish_present ? `${L.format.time(o.finish_present)}, ${L.format.slack(o.slack) || "no due date"}` : "not known at this rate"),
+        ...(o.finish_early && o.state === "running" ? fact("In 8 of 10 cases", o.finish_late ? `${L.format.time(o.finish_early)} to ${L.format.time(o.finish_late)}` : `not before ${L.format.time(o.finish_early)}`) : []),
+        ...(o.why ? fact("At risk", `${Math.round(100 * o.risk)} % likely to be late. ${o.why}.`) : [])] : fact("Order", "none")));
     L.show(open.source, Boolean(m.source));
     if (m.source) {
       L.attr(open.link, "href", `/sources?source=${encodeURIComponent(m.source)}`);

@@ -7,13 +7,13 @@
 
   L.kpiStrip = () => {
     const oee = h("span"), target = h("span"), diff = h("b"), factors = L.factors("apq wide"), coverage = h("p", { class: "hint", hidden: true });
-    const good = h("span"), goodTarget = h("small"), against = h("b"), progress = L.progress(), forecast = h("b"), share = h("span");
+    const good = h("span"), goodTarget = h("small"), against = h("b"), progress = L.progress(), forecast = h("b"), share = h("span"), range = h("span");
     const bar = h("div", { class: "states" }), counts = h("div", { class: "counts" });
     const minutes = h("span"), plannedShare = h("p", { class: "muted" }), top = h("ol", { class: "top" });
     const uncoded = h("span"), stops = h("small"), uncodedShare = h("span"), goal = h("b", {}, `goal under ${GOAL * 100} %`);
     const goodCard = card("Good parts, this shift", "k-good",
       h("div", { class: "row" }, h("div", { class: "big" }, good, goodTarget), against),
-      progress.root, h("p", { class: "muted" }, "forecast at shift end ", forecast, share));
+      progress.root, h("p", { class: "muted" }, "forecast at shift end ", forecast, share, range));
     const root = h("div", { class: "kpis" },
       card("Plant OEE", "k-oee",
         h("div", { class: "split" }, h("div", {}, h("div", { class: "big" }, oee, h("small", { class: "unit" }, "%")), h("p", { class: "muted" }, target, diff)), factors.root), coverage),
@@ -57,6 +57,8 @@
       attr(against, "data-judge", L.judge(b.good, b.expected) === "near" ? "behind" : L.judge(b.good, b.expected));
       progress.update(b.good, b.expected, b.target);
       text(forecast, L.format.number(b.forecast));
+      attr(forecast, "title", b.forecast_low == null ? "too little is known yet for an interval" : "in 8 of 10 cases between these two numbers");
+      text(range, b.forecast_low == null ? "" : ` · ${L.format.number(b.forecast_low)} to ${L.format.number(b.forecast_high)}`);
       text(share, b.forecast != null && b.target ? ` (${L.format.percent(b.forecast / b.target)} %)` : "");
       drawStates(b.machines);
       text(minutes, L.format.number(b.downtime / 60));

@@ -90,9 +90,10 @@
       attr(why, "data-kind", uncoded ? "uncoded" : m.cause || m.reason ? "cause" : "order");
       attr(why, "title", label);
       const late = m.order?.slack != null && m.order.slack < -60;
-      text(slack, m.order ? (late ? L.format.slack(m.order.slack) : `${Math.floor((100 * m.order.good) / Math.max(1, m.order.quantity))} %`) : "");
+      const risk = m.order?.why ? `${Math.round(100 * m.order.risk)} % risk` : "";
+      text(slack, m.order ? (late ? L.format.slack(m.order.slack) : risk || `${Math.floor((100 * m.order.good) / Math.max(1, m.order.quantity))} %`) : "");
       attr(slack, "data-late", late);
-      attr(slack, "title", m.order ? `order ${L.format.number(m.order.good)} of ${L.format.number(m.order.quantity)}, ${L.format.slack(m.order.slack) || "no due date"}` : null);
+      attr(slack, "title", m.order ? `order ${L.format.number(m.order.good)} of ${L.format.number(m.order.quantity)}, ${L.format.slack(m.order.slack) || "no due date"}${m.order.why ? `. ${risk}: ${m.order.why.charAt(0).toLowerCase()}${m.order.why.slice(1)}` : ""}` : null);
       text(missing, String(m.unread));
       attr(unread, "title", `${m.unread} signal${m.unread === 1 ? "" : "s"} without a value`);
       show(unread, m.unread > 0 && m.state !== "no_data");

@@ -10,6 +10,7 @@ import pytest
 from analytics import buckets, forecast
 from analytics.kpis import catalogue
 from analytics.losses import pareto, stops, waterfall
+from analytics.pace import RATED, paces
 from analytics.summary import summarise
 from pipelines.derive import derive
 from plant.frames import LEDGER, ORDER_RUNS, SAMPLES, Window, empty
@@ -222,25 +223,31 @@ def test_the_waterfall_closes(convention: Convention) -> None:
 def test_a_finish_is_on_planned_time_and_slack_says_how_late() -> None:
     now = at(60)
     rows = ledger(edges=forecast.edges(Window(at(0), now)))
-    # 31..60 was 29 min of running and stops with 60 good: the last 30 min of planned time.
-    rate = forecast.present_rate(rows, "filler", "A1")
-    assert rate == pytest.approx(60 / 1800)
+    pace = paces(rows, now)["filler"]
+    rated = rows.filter(pl.col("equipment") == "filler", pl.col("category").is_in(RATED))
+    rate = rated["good"].sum() / rated["duration"].sum() * 1e6
+    assert pace.parts == pytest.approx(rate)
+    assert pace.of(timedelta(seconds=30))[0] == pytest.approx(rate)  # every part is of 30 s: the same
     order = forecast.forecast_order(
-        rows,
+        pace,
         plant(),
         now,
         equipment="filler",
-        order="A1",
         material="p",
-        quantity=660,
+        quantity=360,
         good=60,
         start=at(0),
         due=at(400),
     )
-    # 600 left at 2 a minute: 300 min, 30 of break between; the same at the ideal 30 s.
-    assert order.finish_present == at(60 + 300 + 30) == order.finish_ideal
-    assert order.slack == timedelta(minutes=10)
-    assert order.expected == int(660 * 60 / 370)
+    # 300 left: at the ideal 30 s before the break of 30 min, at the present rate after it.
+    assert order.finish_ideal == at(60 + 150)
+    assert order.finish_present is not None and order.slack is not None and order.finish_early is not None
+    assert abs(order.finish_present - at(60) - timedelta(seconds=300 / rate, minutes=30)) < timedelta(
+        seconds=1
+    )
+    assert order.slack == at(400) - order.finish_present
+    assert order.finish_early < order.finish_present < (order.finish_late or at(10_000))
+    assert order.expected == int(360 * 60 / 370)
 
 
 def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
@@ -248,7 +255,7 @@ def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
     assert forecast.after_planned(plant(), "filler", at(0), timedelta(days=50)) is None
     assert forecast.after_planned(plant(None), "filler", at(0), timedelta(days=50)) == at(50 * 1440)
     nothing = forecast.forecast_order(
-        empty(LEDGER), plant(), at(0), equipment="filler", order="A1", material=None, quantity=5, good=0
+        None, plant(), at(0), equipment="filler", material=None, quantity=5, good=0
     )
     assert (nothing.rate, nothing.finish_present, nothing.finish_ideal, nothing.slack, nothing.expected) == (
         None,
@@ -258,11 +265,10 @@ def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
         None,
     )
     done = forecast.forecast_order(
-        empty(LEDGER),
+        None,
         plant(),
         at(0),
         equipment="filler",
-        order="A1",
         material="p",
         quantity=5,
         good=6,
@@ -288,7 +294,9 @@ def test_the_shift_has_a_target_and_a_forecast() -> None:
     found = both["filler"]
     assert (found.shift, found.start, found.end, found.good) == ("early", at(0), at(480), 60)
     assert (found.target, found.expected) == (900, 120)
-    assert found.forecast == 60 + 390 * 2
+    pace = paces(rows, at(60), changeovers=True)["filler"]
+    assert found.forecast == 60 + int(390 * 60 * pace.parts)
+    assert found.spread is not None and found.spread > 0
     assert (both["mixer"].target, both["mixer"].expected) == (None, None)
     assert forecast.forecast_shifts(rows, plant(), at(60), ["mixer"]) == {"mixer": both["mixer"]}
     assert forecast.forecast_shifts(ledger(), plant(), at(481), ["filler"]) == {}
