@@ -7,7 +7,7 @@ from typing import Any
 
 from dash import html, no_update
 
-from dashboards.ports import Refused
+from dashboards.ports import Changed, Refused
 
 log = logging.getLogger(__name__)
 _changes = count(1)
@@ -19,6 +19,8 @@ def attempt(action: Callable[[], object], done: str) -> tuple[Any, Any]:
     """Values for `changed` (draws the page again) and `said` (the message)."""
     try:
         action()
+    except Changed as changed:
+        return next(_changes), message(str(changed), bad=True)
     except Refused as refused:
         return no_update, message(str(refused), bad=True)
     except Exception:

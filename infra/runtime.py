@@ -64,6 +64,8 @@ TICK_EVERY = 1.0
 """Seconds between two snapshots when nothing changes state."""
 COMPLETE_EVERY = 5.0
 """Seconds between two tries to read the history that was missing."""
+CLOSED_AFTER = timedelta(minutes=1)
+"""No shift is closed before it is over for longer."""
 CATCH_UP = 20.0
 """Seconds the start takes at most for a backlog before the board is shown."""
 
@@ -384,7 +386,7 @@ class Runtime:
         heard = samples.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         with self._lock:
             if not samples.is_empty():
-                changed = self._live.accept(samples)
+                changed = pl.concat([self._live.accept(samples), self._closed_of(samples, now)])
                 if not changed.is_empty():
                     self._owed.append(changed)
                 self._heard |= {
@@ -393,13 +395,30 @@ class Runtime:
             self._settle(now)
         return Drained(len(arrived.entries), not samples.is_empty() and self._visible(samples), arrived.more)
 
+    def _closed_of(self, samples: pl.DataFrame, now: datetime) -> pl.DataFrame:
+        """The spans (equipment, earliest, latest) of samples that came after their shift was closed, whether or not others
+        of their signal came before."""
+        counts = pl.struct("equipment", "signal").is_in(
+            [{"equipment": s.equipment, "signal": s.id} for s in self.plant.derived_signals()]
+        )
+        old = samples.filter(pl.col("time") < now - CLOSED_AFTER, counts)
+        closed = None if old.is_empty() else self._closed_until()
+        late = old.clear() if closed is None else old.filter(pl.col("time") < closed)
+        return late.group_by("equipment").agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
+
     def _settle(self, now: datetime) -> None:
         """Store what is different now about closed time. Until that is done nothing more leaves the spool."""
         if self._owed:
             if self._storing.trouble is not None:
                 return
             try:
-                self._restate_closed(pl.concat(self._owed), now)
+                spans = (
+                    pl.concat(self._owed)
+                    .group_by("equipment")
+                    .agg(pl.col("earliest").min(), pl.col("latest").max())
+                )
+                with self._history.reading_once():
+                    self._restate_closed(spans.sort("equipment"), now)
             except (HistorianError, RecordsError) as error:
                 self._problems["late samples"] = str(error)
                 return

@@ -344,6 +344,17 @@ class MemoryBackend:
         self.keys.add(key)
         self.entries += sayings.frame(equipment, entries, user, self.now(), note).to_dicts()
 
+    def stops(self, equipment: str, length: timedelta) -> list[datetime]:
+        """When stops of that length began today that another one follows shortly."""
+        mine = self._intervals.filter(pl.col("equipment") == equipment, pl.col("state") == "down")
+        return mine.filter(pl.col("end") - pl.col("start") == length)["start"].to_list()
+
+    def closed_shift(self) -> str:
+        """When the last closed shift began, as the shift page names it."""
+        return [s for s in self.shifts(Window(HISTORY, self.now())) if s["end"] <= self.now().isoformat()][
+            -1
+        ]["start"]
+
     def stop_at(self, equipment: str, start: datetime) -> StopView:
         stop = self._stop(equipment, start)
         said = sayings.about(self._said(equipment), stop.start, stop.end)
@@ -442,13 +453,13 @@ class MemoryBackend:
             if not window.start <= start < window.end or end > self.now():
                 continue
             for line, reported in figures(self.plant, self.ledger(Window(start, end))).items():
-                corrected = {**reported, "oee": float(str(reported["oee"])) + 0.008}
+                corrected = {**reported, "availability": float(str(reported["availability"])) + 0.008}
                 made = {
                     "at": end.isoformat(),
                     "user": "ana",
                     "cause": "recode",
                     "detail": "re-coded 12 min of PRESS-1 from Feeder jam to Tool breakage",
-                    "moved": {"oee": 0.008},
+                    "moved": {"availability": 0.008},
                     "figures": corrected,
                 }
                 moved = line == "pressing"

@@ -1,24 +1,19 @@
 """Where the minutes went: the Pareto of stops, each machine's timeline, and the stops one by one."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
 import polars as pl
-from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import charts, figures, params, parts, words
-from dashboards.actions import NOBODY, attempt, message
+from dashboards import charts, figures, params, parts, stopform, words
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
-from dashboards.view import SaidView
-from plant.model import Plant
 
 PATH = "/losses"
-TAKEN_BACK = "Taken back"
 SHOWN = 200
 """Stops the table lists; the API gives all."""
 
@@ -45,7 +40,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 ],
                 className="toolbar",
             ),
-            _stop(backend, query) if query.get("stop") else None,
+            stopform.stop_form(backend, PATH, query) if query.get("stop") else None,
             html.Div(
                 [
                     parts.panel("Downtime by reason", _pareto(bars, theme), name="wide"),
@@ -110,82 +105,10 @@ def _stops(backend: Backend, stops: pl.DataFrame, query: Query) -> Component:
     return parts.panel(title, parts.table(heads, rows, "No stops.", numeric=(3,)), extra=clear)
 
 
-def _stop(backend: Backend, query: Query) -> Component:
-    """What was this stop? One tap on a reason answers; what was said before stays."""
-    plant = backend.plant
-    machine, start = _which(plant, query["stop"])
-    said = backend.recodes(machine, start)
-    leaves = [r for r in plant.reasons.values() if not any(o.parent == r.id for o in plant.reasons.values())]
-    buttons = [
-        html.Button(
-            reason.name,
-            id={"type": "recode", "reason": reason.id, "stop": query["stop"]},
-            className="button",
-            **{"data-needs-user": "1"},
-        )
-        for reason in leaves
-    ]
-    if said and said[-1]["reason"]:
-        buttons.append(
-            html.Button(
-                "Take it back",
-                id={"type": "recode", "reason": "", "stop": query["stop"]},
-                className="button small",
-                **{"data-needs-user": "1"},
-            )
-        )
-    history = [
-        (
-            words.moment(e["at"], plant.site.zone, backend.now()),
-            figures.loss_name(plant, e["reason"]) if e["reason"] else TAKEN_BACK,
-            _who(plant, e),
-        )
-        for e in said
-    ]
-    began = words.moment(start, plant.site.zone, backend.now())
-    close = dcc.Link("Close", href=parts.link(PATH, query, stop=None), className="button small")
-    return parts.panel(
-        f"{plant.equipment[machine].name}, stop of {began}: what was it?",
-        html.Div(buttons, className="picks"),
-        parts.table(
-            ("When", "Reason", "Who"), history, "Nobody has coded it. The last entry counts; all are kept."
-        ),
-        extra=close,
-        name="ask",
-    )
-
-
-def _which(plant: Plant, text: str) -> tuple[str, datetime]:
-    machine, _, start = text.partition("|")
-    params.machines(plant, [machine])
-    return machine, params.instant("stop", start)
-
-
-def _who(plant: Plant, entry: SaidView) -> str:
-    user = plant.users.get(entry["user"])
-    return user.name if user else entry["user"]
-
-
 def register(backend: Backend, cb: Callbacks) -> None:
     """Re-coding, and the drill from a bar of the Pareto."""
 
-    @cb(
-        Output("changed", "data", allow_duplicate=True),
-        Output("said", "children", allow_duplicate=True),
-        Input({"type": "recode", "reason": ALL, "stop": ALL}, "n_clicks"),
-        State("user", "data"),
-        prevent_initial_call=True,
-    )
-    def recode(clicks: list[int | None], user: str | None) -> tuple[Any, Any]:
-        if not any(clicks) or not isinstance(ctx.triggered_id, dict):
-            return no_update, no_update
-        if not user:
-            return no_update, message(NOBODY, bad=True)
-        picked = ctx.triggered_id
-        machine, start = _which(backend.plant, picked["stop"])
-        name = figures.loss_name(backend.plant, picked["reason"])
-        done = f"Coded as {name}" if picked["reason"] else TAKEN_BACK
-        return attempt(lambda: backend.recode(machine, start, picked["reason"], user), done)
+    stopform.register(backend, cb)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

@@ -8,7 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from analytics.summary import summarise
-from dashboards import figures, parts, words
+from dashboards import figures, parts, restated, words
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend, Refused
 from dashboards.view import OrderView, ShiftView
@@ -38,10 +38,10 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
         ],
         className="toolbar",
     )
-    return html.Div([toolbar, *_report(backend, shift)], className="page")
+    return html.Div([toolbar, *_report(backend, shift, query)], className="page")
 
 
-def _report(backend: Backend, shift: ShiftView) -> list[Component]:
+def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]:
     plant, now = backend.plant, backend.now()
     start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
     window = Window(start, min(now, end))
@@ -100,6 +100,7 @@ def _report(backend: Backend, shift: ShiftView) -> list[Component]:
         head,
         cards,
         parts.panel("By line", _lines(backend, ledger)),
+        *([changes] if (changes := restated.restated(backend, shift)) is not None else []),
         html.Div(
             [
                 parts.panel("Orders", _orders(backend, window)),
@@ -110,6 +111,7 @@ def _report(backend: Backend, shift: ShiftView) -> list[Component]:
             ],
             className="columns",
         ),
+        restated.counts_form(backend, PATH, {**query, "start": shift["start"]}, ledger),
     ]
 
 
@@ -170,4 +172,4 @@ def _judge(value: float | None, target: float) -> str:
     return "ahead" if value >= target else "behind"
 
 
-PAGE = Page(path=PATH, title="Shift", icon="shift", order=30, layout=layout)
+PAGE = Page(path=PATH, title="Shift", icon="shift", order=30, layout=layout, register=restated.register)

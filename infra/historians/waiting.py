@@ -44,6 +44,7 @@ class WithWaiting:
             accepted: the rows of a batch that the plant accepts, as they will be stored.
         """
         self._historian, self._spool, self._accepted = historian, spool, accepted
+        self._once: dict[Entry, pl.DataFrame] | None = None
 
     def read(
         self, window: Window, equipment: Sequence[str] | None = None, signals: Sequence[str] | None = None
@@ -84,10 +85,25 @@ class WithWaiting:
         stored = self._historian.last(before, equipment)
         return stored if found.is_empty() else newest(unique(pl.concat([stored, found]))).sort(SERIES)
 
+    @contextlib.contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Keep what is read of the spool meanwhile: for who asks for one machine after the other."""
+        self._once = {}
+        try:
+            yield
+        finally:
+            self._once = None
+
     def _overlapping(self, window: Window) -> list[Entry]:
         return [entry for entry in self._spool.pending() if entry.overlaps(window)]
 
     def _read(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, pl.DataFrame]]:
         for entry in entries:
+            kept = self._once
             with contextlib.suppress(SpoolDamagedError):  # or stored meanwhile
-                yield entry, self._accepted(self._spool.read(entry))
+                if kept is None:
+                    yield entry, self._accepted(self._spool.read(entry))
+                else:
+                    if entry not in kept:
+                        kept[entry] = self._accepted(self._spool.read(entry))
+                    yield entry, kept[entry]

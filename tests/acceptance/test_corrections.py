@@ -412,3 +412,23 @@ def test_a_reason_that_is_planned_now_and_another_threshold_restate_what_they_ch
     corrected.runtime.replace_plant(changed(plant(), reasons=planned, equipment=machines))
     follow_plant(corrected.runtime, corrected.now)
     corrected.check(reported)
+
+
+def test_samples_that_come_in_order_but_after_their_shift_was_closed_restate_it(corrected: Corrected) -> None:
+    """As after an outage of the collector: no sample is late for its signal, all are late for the shift."""
+    corrected.runtime.forget(corrected.now + timedelta(hours=5))
+    reported = corrected.reported()
+    stopped = corrected.now - timedelta(hours=22)
+    corrected.late(sample(stopped, "a", "state", STOP, corrected.now))
+    assert stopped in set(corrected.stored(["a"])["start"]), "older than what is remembered"
+    corrected.late(sample(corrected.now - timedelta(minutes=9), "b", "state", STOP, corrected.now))
+    close_shifts(corrected.runtime, corrected.now + timedelta(hours=2))
+    reported |= {k: v for k, v in corrected.reported().items() if k not in reported}
+    silent = corrected.now - timedelta(minutes=8)
+    corrected.late(
+        sample(silent, "b", "state", RUN, corrected.now),
+        sample(silent + timedelta(minutes=3), "b", "state", SETUP, corrected.now),
+    )
+    assert silent in set(corrected.stored(["b"])["start"])
+    assert len(corrected.published()) >= 2
+    assert corrected.reported() == reported

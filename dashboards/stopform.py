@@ -1,0 +1,385 @@
+"""What people say of one stop: its reason, that it was two or one with the next, and the history of what was said."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash.development.base_component import Component
+
+from dashboards import figures, params, parts, words
+from dashboards.actions import NOBODY, attempt, message
+from dashboards.callbacks import Callbacks
+from dashboards.pages import Query
+from dashboards.ports import Backend, Refused
+from dashboards.view import SaidView, SpanView, StopView
+from plant.frames import Window
+from plant.model import Plant, Reason
+from plant.states import TimeCategory
+
+TAKEN_BACK = "Taken back"
+LEFT = "As it is"
+STEPS = (
+    ("1 min earlier", timedelta(minutes=-1)),
+    ("10 s earlier", timedelta(seconds=-10)),
+    ("10 s later", timedelta(seconds=10)),
+    ("1 min later", timedelta(minutes=1)),
+)
+"""By which the place of a split is moved."""
+GROUP = {
+    TimeCategory.RUNNING: "running",
+    TimeCategory.UNPLANNED_DOWNTIME: "down",
+    TimeCategory.MICRO_STOP: "down",
+    TimeCategory.CHANGEOVER: "setup",
+    TimeCategory.STARVED: "waiting",
+    TimeCategory.BLOCKED: "waiting",
+    TimeCategory.PLANNED_DOWNTIME: "planned",
+    TimeCategory.NOT_SCHEDULED: "planned",
+}
+"""Colour of a piece of the timeline, as on the board."""
+LEGEND = {
+    "down": "stopped",
+    "running": "running",
+    "setup": "changeover",
+    "waiting": "waiting",
+    "planned": "planned",
+}
+
+
+def stop_form(backend: Backend, path: str, query: Query) -> Component:
+    """The panel of the stop in the address (`stop`); `at`, `first` and `second` say how it is about to be split."""
+    plant = backend.plant
+    machine, start = which(plant, query["stop"])
+    close = dcc.Link("Close", href=_href(path, query, stop=None), className="button small")
+    try:
+        stop = backend.stop_at(machine, start)
+    except Refused as refused:
+        return parts.panel("This stop has changed", html.P(str(refused)), extra=close, name="ask")
+    said = backend.recodes(machine, start)
+    now, zone = backend.now(), plant.site.zone
+    began = words.moment(start, zone, now)
+    lasted = words.length(stop["seconds"]) + ("" if stop["end"] else " so far")
+    present = figures.loss_name(plant, stop["reason"]) if stop["reason"] else "no reason yet"
+    return parts.panel(
+        f"{plant.equipment[machine].name}, stop of {began}: what was it?",
+        html.P(f"{stop['state'].replace('_', ' ').capitalize()} for {lasted}: {present}.", className="muted"),
+        # What this page answers; every click on it has a key of its own, so a second one does nothing.
+        dcc.Store(id="stop-seen", data={"stop": query["stop"], "seen": stop["version"], "key": uuid4().hex}),
+        html.Div(
+            html.Label(
+                [
+                    "Note, kept with what you say ",
+                    dcc.Input(id="stop-note", type="text", value="", autoComplete="off", size="40"),
+                ],
+                htmlFor="stop-note",
+            ),
+            className="fields",
+        ),
+        html.Div([_act(reason.name, "recode", reason.id) for reason in leaves(plant)], className="picks"),
+        _picture(backend, stop, query),
+        _split(backend, stop, path, query),
+        html.Div(_others(plant, stop, said, now), className="chips"),
+        parts.table(
+            ("When", "Said", "Note", "Who"),
+            [
+                (words.moment(e["at"], zone, now), what(plant, stop, e), e["note"], _who(plant, e))
+                for e in said
+            ],
+            "Nobody has said anything of it. All that is said is kept; of each moment the last holds.",
+        ),
+        extra=close,
+        name="ask",
+    )
+
+
+def which(plant: Plant, text: str) -> tuple[str, datetime]:
+    """Machine and start of a stop in the address."""
+    machine, _, start = text.partition("|")
+    params.machines(plant, [machine])
+    return machine, params.instant("stop", start)
+
+
+def leaves(plant: Plant) -> list[Reason]:
+    """The reasons a stop can have: those that have none below them."""
+    parents = {r.parent for r in plant.reasons.values()}
+    return [r for r in plant.reasons.values() if r.id not in parents]
+
+
+def what(plant: Plant, stop: StopView, said: SaidView) -> str:
+    """One thing somebody did, in words."""
+    spans = [s for s in said["spans"] if s["state"] or s["reason"]]
+    if not spans:
+        return TAKEN_BACK
+    # A state and a reason of the same span are one thing to people.
+    texts = list(dict.fromkeys(_span(plant, stop, span) for span in spans))
+    undone = TAKEN_BACK + ", then " if len(spans) < len(said["spans"]) else ""
+    return undone + "; ".join(texts)
+
+
+def _span(plant: Plant, stop: StopView, span: SpanView) -> str:
+    zone, end = plant.site.zone, span["end"]
+    named = [
+        text
+        for text in (
+            (span["state"] or "").replace("_", " "),
+            figures.loss_name(plant, span["reason"]) if span["reason"] else "",
+        )
+        if text
+    ]
+    text = ": ".join(named)
+    whole = span["start"] == stop["start"] and end in (None, stop["end"])
+    if whole:
+        return text[0].upper() + text[1:]
+    first, last = (datetime.fromisoformat(at).astimezone(zone) if at else None for at in (span["start"], end))
+    times = f"{first:%H:%M:%S} – {last:%H:%M:%S}" if last else f"from {first:%H:%M:%S}"
+    return f"{text[0].upper() + text[1:]} {times}"
+
+
+def _who(plant: Plant, said: SaidView) -> str:
+    user = plant.users.get(said["user"])
+    return user.name if user else said["user"]
+
+
+def _act(text: str, action: str, value: str, *, small: bool = False) -> Component:
+    return html.Button(
+        text,
+        id={"type": "stop-act", "action": action, "value": value},
+        className="button small" if small else "button",
+        **{"data-needs-user": "1"},
+    )
+
+
+def _others(plant: Plant, stop: StopView, said: Sequence[SaidView], now: datetime) -> list[Component]:
+    found = []
+    if stop["following"]:
+        next_one = words.moment(stop["following"], plant.site.zone, now)
+        apart = words.length(stop["between"])
+        found.append(
+            _act(f"Merge with the next, {next_one}, {apart} later", "merge", stop["following"], small=True)
+        )
+    if said:
+        found.append(_act("Undo the last change", "undo", said[-1]["at"], small=True))
+        if any(span["state"] or span["reason"] for span in said[-1]["spans"]):
+            found.append(_act("Take it all back", "recode", "", small=True))
+    return found
+
+
+def _picture(backend: Backend, stop: StopView, query: Query) -> Component:
+    """The stop between what the machine did before and after, with the place where it is about to be split."""
+    zone, now = backend.plant.site.zone, backend.now()
+    start = parts.utc(stop["start"])
+    end = parts.utc(stop["end"]) if stop["end"] else start + timedelta(seconds=stop["seconds"])
+    margin = max(timedelta(minutes=5), (end - start) / 4)
+    shown = Window(start - margin, min(end + margin, now))
+    whole = (shown.end - shown.start).total_seconds()
+
+    def place(at: datetime) -> float:
+        return 100 * (at - shown.start).total_seconds() / whole
+
+    rows = backend.ledger(shown, [stop["equipment"]])
+    pieces = [
+        html.I(
+            style={"left": f"{place(a):.3f}%", "width": f"{place(b) - place(a):.3f}%"},
+            **{"data-group": GROUP.get(TimeCategory(category), "unknown")},
+        )
+        for a, b, category in rows.select(
+            pl.max_horizontal("start", pl.lit(shown.start)),
+            pl.min_horizontal("end", pl.lit(shown.end)),
+            "category",
+        ).iter_rows()
+    ]
+    frame = html.B(
+        className="this-stop",
+        style={"left": f"{place(start):.3f}%", "width": f"{place(end) - place(start):.3f}%"},
+    )
+    at = _at(query, start, end)
+    cut = [html.B(className="cut", style={"left": f"{place(at):.3f}%"})] if at else []
+    times = [f"{t.astimezone(zone):%H:%M:%S}" for t in (start, end)]
+    told = f"Timeline: stopped from {times[0]} to {times[1]}" + (
+        f", split at {at.astimezone(zone):%H:%M:%S}" if at else ""
+    )
+    legend = [
+        html.Span([html.I(**{"data-group": group}), text])
+        for group, text in LEGEND.items()
+        if any(group == GROUP.get(TimeCategory(c)) for c in rows["category"].unique())
+    ]
+    return html.Div(
+        [
+            html.Div([*pieces, frame, *cut], className="strip tall", role="img", **{"aria-label": told}),
+            html.Div(
+                [html.Span(f"{t.astimezone(zone):%H:%M}") for t in (shown.start, shown.end)], className="axis"
+            ),
+            html.Div(legend, className="strip-legend"),
+        ],
+        className="stop-picture",
+    )
+
+
+def _split(backend: Backend, stop: StopView, path: str, query: Query) -> Component:
+    """Choose the time and what each part was; every choice stands in the address."""
+    plant, zone = backend.plant, backend.plant.site.zone
+    start = parts.utc(stop["start"])
+    end = start + timedelta(seconds=stop["seconds"])
+    at = _at(query, start, end)
+    if at is None:
+        middle = words.utc(start + timedelta(seconds=round(stop["seconds"] / 2)))
+        return dcc.Link("Split it in two", href=parts.link(path, query, at=middle), className="chip")
+    inside: list[Any] = [
+        html.Div(
+            [
+                html.Label(
+                    [
+                        "The second one began at ",
+                        dcc.Input(
+                            id="split-at",
+                            type="text",
+                            value=_typed(at, start, end, zone),
+                            size="20",
+                            autoComplete="off",
+                            debounce=True,
+                        ),
+                    ],
+                    htmlFor="split-at",
+                ),
+                html.Nav(
+                    [
+                        dcc.Link(
+                            text, href=parts.link(path, query, at=words.utc(at + step)), className="chip"
+                        )
+                        for text, step in STEPS
+                        if start < at + step < end
+                    ],
+                    className="chips",
+                    **{"aria-label": "Move the split"},
+                ),
+            ],
+            className="fields",
+        ),
+    ]
+    options = [("", LEFT), *((r.id, r.name) for r in leaves(plant))]
+    for name, text in (("first", "Until then it was"), ("second", "From then on it was")):
+
+        def href(value: str, name: str = name) -> str:
+            return parts.link(path, query, **{name: value or None})
+
+        choice = parts.choice(text, options, query.get(name, ""), href)
+        inside.append(html.Div([html.Span(text), choice], className="labelled"))
+    inside.append(
+        html.Div(
+            [
+                _act(f"Split at {at.astimezone(zone):%H:%M:%S}", "split", words.utc(at)),
+                dcc.Link("Leave it whole", href=_href(path, query), className="chip"),
+            ],
+            className="chips",
+        )
+    )
+    return html.Div(inside, className="split-form")
+
+
+def _typed(at: datetime, start: datetime, end: datetime, zone: ZoneInfo) -> str:
+    one_day = start.astimezone(zone).date() == end.astimezone(zone).date()
+    return f"{at.astimezone(zone):%H:%M:%S}" if one_day else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def typed_time(text: str, start: datetime, zone: ZoneInfo) -> datetime:
+    """A time as people type it, in the plant's zone: 14:05, 14:05:30, or with the date before it. Without a date, the first
+    one after `start`. Raises Refused."""
+    given = text.strip()
+    local = start.astimezone(zone)
+    try:
+        if len(given) > 8:
+            return datetime.fromisoformat(given).replace(tzinfo=zone).astimezone(UTC)
+        at = datetime.combine(local.date(), time.fromisoformat(given), zone)
+    except ValueError:
+        raise Refused(f"{text!r} is no time: write it as 14:05:30, or 2026-03-04 14:05:30.") from None
+    return (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
+
+
+def _at(query: Query, start: datetime, end: datetime) -> datetime | None:
+    at = params.instant("at", query["at"]) if query.get("at") else None
+    return at if at and start < at < end else None
+
+
+def _href(path: str, query: Query, **changes: str | None) -> str:
+    return parts.link(path, query, **{"at": None, "first": None, "second": None, **changes})
+
+
+def register(backend: Backend, cb: Callbacks) -> None:
+    """Saying it."""
+
+    @cb(
+        Output("url", "search", allow_duplicate=True),
+        Output("said", "children", allow_duplicate=True),
+        Input("split-at", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def cut(typed: str | None, search: str | None) -> tuple[Any, Any]:
+        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        if not typed or not query.get("stop"):
+            return no_update, no_update
+        _, start = which(backend.plant, query["stop"])
+        try:
+            at = words.utc(typed_time(typed, start, backend.plant.site.zone))
+        except Refused as refused:
+            return no_update, message(str(refused), bad=True)
+        return (no_update if at == query.get("at") else parts.link("", query, at=at)), no_update
+
+    @cb(
+        Output("changed", "data", allow_duplicate=True),
+        Output("said", "children", allow_duplicate=True),
+        Output("url", "search", allow_duplicate=True),
+        Input({"type": "stop-act", "action": ALL, "value": ALL}, "n_clicks"),
+        State("user", "data"),
+        State("stop-seen", "data"),
+        State("stop-note", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def act(
+        clicks: list[int | None],
+        user: str | None,
+        seen: Mapping[str, str] | None,
+        note: str | None,
+        search: str | None,
+    ) -> tuple[Any, Any, Any]:
+        if not any(clicks) or not isinstance(ctx.triggered_id, dict) or not seen:
+            return no_update, no_update, no_update
+        if not user:
+            return no_update, message(NOBODY, bad=True), no_update
+        picked = ctx.triggered_id
+        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        machine, start = which(backend.plant, seen["stop"])
+        value = picked["value"]
+        how: dict[str, str] = {
+            "note": note or "",
+            "seen": seen["seen"],
+            "key": f"{seen['key']}-{picked['action']}-{value}",
+        }
+
+        def do() -> None:
+            match picked["action"]:
+                case "recode":
+                    backend.recode(machine, start, value, user, **how)
+                case "split":
+                    reasons = query.get("first", ""), query.get("second", "")
+                    backend.split_stop(machine, start, params.instant("at", value), reasons, user, **how)
+                case "merge":
+                    backend.merge_stop(machine, start, "", user, **how)
+                case "undo":
+                    backend.undo_stop(machine, start, user, **how)
+
+        name = figures.loss_name(backend.plant, value)
+        done = {
+            "recode": f"Coded as {name}" if value else TAKEN_BACK,
+            "split": "Split in two",
+            "merge": "Merged with the next",
+            "undo": "Undone",
+        }
+        changed, told = attempt(do, done[picked["action"]])
+        address = _href("", query) if picked["action"] == "split" and changed is not no_update else no_update
+        return changed, told, address
