@@ -43,8 +43,6 @@ from infra.records.ledger import LedgerRows
 from infra.restating import Why
 from infra.shifts import period, running, shift_view, working_since
 from infra.sourcewatch import SourceWatch
-from infra.spcwatch import OutOfControl, SpcWatch, with_orders, with_spc
-from infra.spcwatch import statuses as spc_statuses
 from infra.statuses import machine_statuses
 from infra.storedledger import window_of
 from infra.stores import open_database, open_historian
