@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 
+import numpy as np
 import polars as pl
 
-from pipelines.thin import only
-from plant.frames import BAD, TIME
+from pipelines.thin import among, begins_series
+from plant.frames import BAD, TIME, empty
 from plant.model import Plant, Role
 
 SUMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -24,11 +26,14 @@ _KEY = ("equipment", "signal", "time")
 
 
 def minutes(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
-    """`SUMS` of the process variables of a plant by the minute, from samples as `bucketed` takes them."""
+    """`SUMS` of the process variables of a plant by the minute, to be `merged`; see `bucketed`."""
     keys = [(s.equipment, s.id) for s in plant.signals.values() if s.role is Role.PROCESS_VALUE]
     variables = pl.DataFrame(keys, schema={"equipment": pl.String, "signal": pl.String}, orient="row")
     rows = samples.filter(pl.col("signal").is_in(variables["signal"].unique().implode()))
-    return bucketed(rows, timedelta(minutes=1)).pipe(only, variables)
+    ours = among(variables)
+    return bucketed(rows, timedelta(minutes=1)).map_batches(
+        lambda few: few.filter(ours), streamable=True, predicate_pushdown=False
+    )
 
 
 def bucket_length(every: timedelta) -> int:
@@ -43,30 +48,41 @@ def bucketed(samples: pl.LazyFrame, every: timedelta) -> pl.LazyFrame:
     """`SUMS` of samples (`plant.frames.SAMPLES`) by buckets of length `every`.
 
     Only samples with a number and a quality better than BAD count. Neighbours are summed as they come, which streams
-    at the speed of reading: of samples sorted by (equipment, signal, time) that is one row for each bucket, else
-    more, to be `merged`. Raises ValueError unless `every` is longer than nothing.
+    at the speed of reading. Of samples sorted by (equipment, signal, time) nearly all rows are whole buckets; one that
+    two pieces of a streaming query share has a row of each, so the result is to be `merged`.
+    Raises ValueError unless `every` is longer than nothing.
     """
     length = bucket_length(every)
-    value, bucket = pl.col("value"), pl.col("time").to_physical() // length
-    differs = (
-        (pl.col("equipment") != pl.col("equipment").shift())
-        | (pl.col("signal") != pl.col("signal").shift())
-        | (bucket != bucket.shift())
+    return samples.select("equipment", "signal", "time", "value", "quality").map_batches(
+        partial(_summed, length=length),
+        schema=dict(SUMS),
+        streamable=True,
+        predicate_pushdown=False,
+        projection_pushdown=False,
     )
-    return (
-        samples.filter(value.is_not_null(), pl.col("quality") < BAD)
-        .select("equipment", "signal", "value", bucket=bucket, run=differs.fill_null(True).cum_sum())
-        .set_sorted("run")  # a count that only grows: neighbours are grouped without a table of all keys
-        .group_by("run", maintain_order=True)
-        .agg(
-            pl.col("equipment", "signal", "bucket").first(),
-            count=pl.len().cast(pl.Int64),
-            sum=value.sum(),
-            min=value.min(),
-            max=value.max(),
-        )
-        .select("equipment", "signal", (pl.col("bucket") * length).cast(TIME).alias("time"), *list(SUMS)[3:])
-    )
+
+
+def _summed(rows: pl.DataFrame, length: int) -> pl.DataFrame:
+    bad = (rows["quality"] >= BAD).any()
+    if bad or rows["value"].null_count():
+        rows = rows.filter(pl.col("value").is_not_null(), pl.col("quality") < BAD)
+    if rows.is_empty():
+        return empty(SUMS)
+    value = rows["value"].to_numpy()
+    bucket = rows["time"].to_physical().to_numpy() // length
+    begins = begins_series(rows)
+    begins[1:] |= bucket[1:] != bucket[:-1]
+    first = np.flatnonzero(begins)
+    columns = {
+        "equipment": rows["equipment"].gather(first),
+        "signal": rows["signal"].gather(first),
+        "time": pl.Series(bucket[first] * length).cast(TIME),
+        "count": pl.Series(np.diff(first, append=rows.height)).cast(pl.Int64),
+        "sum": pl.Series(np.add.reduceat(value, first)),
+        "min": pl.Series(np.minimum.reduceat(value, first)),
+        "max": pl.Series(np.maximum.reduceat(value, first)),
+    }
+    return pl.DataFrame(columns, schema=dict(SUMS))
 
 
 def merged(sums: pl.DataFrame) -> pl.DataFrame:

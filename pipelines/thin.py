@@ -3,15 +3,24 @@
 Most samples repeat the one before. The rules of the derivation judge a sample by its predecessors, so one that
 repeats its predecessor tells them nothing; what is left is a hundredth, and every rule meets few rows. A thinned
 history is a history: samples, sorted, that the same functions read (docs/adr/0013).
+
+`pipelines.arrivals` does the same for what comes live. It can remember how long ago the row before was, where this
+keeps a row now and then.
 """
 
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from analytics.readings import series, shortest
 from plant.frames import BAD
 from plant.model import CycleKind, Plant
+
+Numbers = NDArray[Any]
 
 
 def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
@@ -20,47 +29,62 @@ def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
     `samples` must be sorted by (equipment, signal, time), each instant of a series once. Kept are the rows that tell
     something, each with the row before it, and the first and last row of every series. Signals nothing is derived from
     are dropped. Facts of what is kept are those of all (`pipelines.derive.facts`), also when spans of time or
-    machines are thinned apart and put together.
+    machines are thinned apart and put together. `received` may be missing.
 
     A row tells something if value, text or quality differ from the row before; if a counter flags it; if it is a cycle
     time, of which every one counts; or if time passed a multiple of the *grid*, the power of two microseconds that
     is no longer than the shortest `stale_after`. So no gap that makes a value stale is lost, and none appears
     where samples were dropped.
 
-    Runs row by row (a shift and filters), so that it streams with bounded memory: sink it, or collect it with
-    the streaming engine.
+    Each piece a streaming query hands over is thinned by itself, so memory is bounded: sink the result, or collect it
+    with the streaming engine.
     """
     known = series(plant)
-    before = {name: pl.col(name).shift() for name in samples.collect_schema().names()}
-    value, time = pl.col("value"), pl.col("time").to_physical()
-    differs = (
-        (pl.col("equipment") != before["equipment"])
-        | (pl.col("signal") != before["signal"])
-        | value.ne_missing(before["value"])
-        | pl.col("text").ne_missing(before["text"])
-        | (pl.col("quality") != before["quality"])
-    )
-    no_count = (value < 0) | (value != value.floor()) | (value >= 2**53)
-    tells = differs | (no_count & (pl.col("quality") < BAD)).fill_null(False)
-    grid = _grid(shortest(known["stale"].to_list()))
-    if grid is not None:  # the highest bit in which two times differ says which multiples lie between
-        tells |= (time ^ time.shift()).abs() >= grid
+    ours = known["signal"].unique()
     timed = known.filter(pl.col("cycle") == CycleKind.TIME.value)["signal"].unique()
-    if not timed.is_empty():
-        tells |= pl.col("signal").is_in(timed.implode())
-    tells = tells.fill_null(True)
-    return (
-        samples.filter(pl.col("signal").is_in(known["signal"].unique().implode()))
-        .with_columns(tells=tells)
-        .filter(pl.col("tells") | pl.col("tells").shift(-1, fill_value=True))
-        .drop("tells")
-        .pipe(only, known)
+    grid = _grid(shortest(known["stale"].to_list()))
+    return samples.filter(pl.col("signal").is_in(ours.implode())).map_batches(
+        partial(_thinned, grid=grid, timed=timed, ours=among(known)),
+        streamable=True,
+        predicate_pushdown=False,
+        projection_pushdown=False,
     )
 
 
-def _grid(stale: timedelta | None) -> int | None:
-    """The longest power of two microseconds that is no longer."""
-    return None if stale is None else 1 << (stale // timedelta(microseconds=1)).bit_length() - 1
+def _thinned(rows: pl.DataFrame, grid: int | None, timed: pl.Series, ours: pl.Expr) -> pl.DataFrame:
+    if rows.is_empty():
+        return rows
+    value = rows["value"].to_numpy()  # NaN where there is none: a sample is never NaN
+    quality = rows["quality"].to_numpy()
+    bits = value.view(np.int64)
+    tells = np.ones(rows.height, bool)
+    np.not_equal(bits[1:], bits[:-1], out=tells[1:])
+    tells[1:] |= quality[1:] != quality[:-1]
+    if rows["text"].null_count() < rows.height:
+        tells |= rows["text"].ne_missing(rows["text"].shift()).to_numpy()
+    if grid is not None:  # the highest bit in which two times differ says which multiples lie between
+        time = rows["time"].to_physical().to_numpy().view(np.uint64)
+        tells[1:] |= (time[1:] ^ time[:-1]) >= grid
+    whole = (value >= 0) & (value == np.floor(value)) & (value < 2**53)
+    if not whole.all():
+        tells |= ~whole & (quality < BAD) & ~np.isnan(value)
+    if not timed.is_empty():
+        tells |= rows["signal"].is_in(timed.implode()).to_numpy()
+    tells |= begins_series(rows)
+    kept = tells.copy()
+    kept[:-1] |= tells[1:]
+    kept[-1] = True
+    return rows.filter(pl.Series(kept)).filter(ours)
+
+
+def begins_series(rows: pl.DataFrame) -> Numbers:
+    """Which rows are of another (equipment, signal) than the row before; the first one is. Not for empty frames."""
+    begins = np.zeros(rows.height, bool)
+    for names in (rows["equipment"], rows["signal"]):
+        if not (names == names[0]).all():  # mostly a piece is of one series, which is quick to see
+            begins |= (names != names.shift()).fill_null(True).to_numpy()
+    begins[0] = True
+    return begins
 
 
 def among(known: pl.DataFrame) -> pl.Expr:
@@ -76,8 +100,6 @@ def among(known: pl.DataFrame) -> pl.Expr:
     return pl.any_horizontal(terms) if terms else pl.lit(False)
 
 
-def only(rows: pl.LazyFrame, known: pl.DataFrame) -> pl.LazyFrame:
-    """Rows `among` the known series, looked up where they are few: a plain filter would be moved to where there are
-    many."""
-    ours = among(known)
-    return rows.map_batches(lambda few: few.filter(ours), streamable=True, predicate_pushdown=False)
+def _grid(stale: timedelta | None) -> int | None:
+    """The longest power of two microseconds that is no longer."""
+    return None if stale is None else 1 << (stale // timedelta(microseconds=1)).bit_length() - 1

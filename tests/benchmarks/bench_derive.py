@@ -40,7 +40,7 @@ from analytics.counters import SLACK
 from analytics.losses import pareto
 from analytics.summary import summarise
 from pipelines.derive import derive
-from pipelines.minutes import minutes
+from pipelines.minutes import merged, minutes
 from pipelines.thin import thin
 from plant.frames import ORDER_RUNS, SAMPLES, TIME, Window
 from plant.model import (
@@ -215,18 +215,17 @@ def scan(path: Path, _window: Window, _scratch: Path) -> Tables:
 
 
 def ours(path: Path, window: Window, scratch: Path) -> Tables:
-    plant, samples = build_plant(), pl.scan_parquet(path)
+    plant, samples = build_plant(), pl.scan_parquet(path).drop("received")  # sorted: nothing is there twice
     thin(samples, plant).sink_parquet(scratch / "thin.parquet")
     minutes(samples, plant).sink_parquet(scratch / "minutes.parquet")
-    ledger = derive(
-        pl.read_parquet(scratch / "thin.parquet"), plant, window, runs=build_runs(window), until=window.end
-    )
+    kept = pl.read_parquet(scratch / "thin.parquet").with_columns(received="time")
+    ledger = derive(kept, plant, window, runs=build_runs(window), until=window.end)
     return {
         "figures": summarise(ledger, GROUP, plant).select(
             *GROUP, *CATEGORIES, *PARTS, *("availability", "performance", "quality", "oee")
         ),
         "pareto": pareto(ledger).select("reason", "duration", "count"),
-        "minutes": pl.read_parquet(scratch / "minutes.parquet"),
+        "minutes": merged(pl.read_parquet(scratch / "minutes.parquet")),
     }
 
 

@@ -136,7 +136,9 @@ def test_thinned_samples_are_samples_with_the_same_facts(
     )
     assert_same(derived(kept, of), derived(samples, of))
     assert_same(derived(kept, of, until), derived(samples, of, until))
-    assert_frame_equal(thin(kept.lazy(), of).collect(), kept)
+    again = thin(kept.lazy(), of).collect()
+    assert again.height <= kept.height
+    assert_same(derived(again, of), derived(samples, of))
 
 
 @settings(max_examples=30, deadline=None)
