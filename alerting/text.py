@@ -26,6 +26,9 @@ _STANDS = {
     MachineState.RUNNING: "running",
 }
 
+OUT_OF_CONTROL = "@spc"
+"""The rule about control charts: nothing stands, a process has changed."""
+
 _ENDED = {
     Standing.STOP_ENDED: "the stop is over",
     Standing.PLANNED: "the stop was coded as planned",
@@ -58,8 +61,12 @@ def slack(seconds: float) -> str:
 def title(alert: Alert) -> str:
     """What and why in words: "Filler stopped: Bottle jam"."""
     return _line(
-        f"{alert.equipment_name} {_STANDS[alert.machine_state]}: {alert.reason_name or NO_REASON}", 200
+        f"{alert.equipment_name} {_state(alert)}: {alert.reason_name or NO_REASON}", 200
     )
+
+
+def _state(alert: Alert) -> str:
+    return "out of control" if alert.rule == OUT_OF_CONTROL else _STANDS[alert.machine_state]
 
 
 def subject(alert: Alert, kind: Kind) -> str:
@@ -93,7 +100,7 @@ def body(plant: Plant, alert: Alert, kind: Kind, told: str, late: timedelta, now
             f"Duration: {duration(alert.returned - alert.stop_start)}, since {wall(alert.stop_start)}"
         )
     else:
-        state = _STANDS[alert.machine_state]
+        state = _state(alert)
         stood = duration(now - alert.stop_start)
         lines.append(
             f"{alert.equipment_name}{where} has been {state} for {stood}, since {wall(alert.stop_start)}."

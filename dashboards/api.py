@@ -21,7 +21,7 @@ from analytics.idealcycle import audit
 from analytics.kpis import catalogue
 from analytics.microstops import clusters
 from analytics.summary import DIMENSIONS
-from dashboards import improvement, kpitables, params, trends
+from dashboards import improvement, kpitables, params, spc, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Changed, Refused, Unavailable
 from plant.frames import Window
@@ -255,6 +255,22 @@ def _reads(api: APIRouter, backend: Backend) -> None:
             "rows": rows.to_dicts(),
         }
         return Json(body)
+
+    @api.get("/api/v1/spc", tags=["figures"])
+    def control_chart(
+        machine: Annotated[str, Query(description="Machine id")],
+        signal: Annotated[
+            str | None, Query(description="A process value, or @rejects; default: the first there is")
+        ] = None,
+        per: Annotated[str, Query(description="@rejects: lots per hour, shift or order")] = "hour",
+        chart: Annotated[str, Query(description="@rejects: p, np, c or u")] = "p",
+        start: From = None,
+        to: To = None,
+    ) -> Response:
+        """A control chart: its points with the limits of their time, what breaks a rule, and the capability."""
+        window = params.window(backend, start, to)
+        asked = spc.chosen(backend.plant, machine, signal, per, chart)
+        return Json(spc.to_json(spc.find(backend, asked, window), window))
 
     @api.get("/api/v1/shifts", tags=["figures"])
     def shifts(start: From = None, to: To = None) -> Response:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
+from analytics.spc.study import Exclusion, Frozen
 from dashboards.onboarding import Onboarding
 from dashboards.view import (
     AlertView,
@@ -62,6 +63,21 @@ class Backend(Onboarding, Protocol):
 
     def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
         """The newest sample (`plant.frames.SAMPLES`) of each signal of that equipment before a time."""
+
+    def samples(self, window: Window, equipment: str, signal: str) -> pl.DataFrame:
+        """Every sample (`plant.frames.SAMPLES`) of one signal in the window, also what is not stored yet."""
+
+    def spc_limits(self, equipment: str, signal: str, study: str) -> list[Frozen]:
+        """The frozen limits of a control chart (`analytics.spc.study.key`), in the order they were entered."""
+
+    def spc_exclusions(self, equipment: str, signal: str) -> list[Exclusion]:
+        """The points left out of its charts or taken in again, in the order they were entered."""
+
+    def freeze_limits(self, equipment: str, signal: str, limits: Frozen) -> None:
+        """Judge the points from `valid_from` on by these limits."""
+
+    def exclude_point(self, equipment: str, signal: str, entry: Exclusion) -> None:
+        """Leave a point out, or take it in again."""
 
     def shifts(self, window: Window) -> list[ShiftView]:
         """Shift instances that touch the window, oldest first."""

@@ -240,7 +240,6 @@ def _split(backend: Backend, stop: StopView, path: str, query: Query) -> Compone
                             value=_typed(at, start, end, zone),
                             size="20",
                             autoComplete="off",
-                            debounce=True,
                         ),
                     ],
                     htmlFor="split-at",
@@ -314,13 +313,14 @@ def register(backend: Backend, cb: Callbacks) -> None:
     @cb(
         Output("url", "search", allow_duplicate=True),
         Output("said", "children", allow_duplicate=True),
-        Input("split-at", "value"),
+        Input("split-at", "n_submit"),
+        State("split-at", "value"),
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def cut(typed: str | None, search: str | None) -> tuple[Any, Any]:
+    def cut(entered: int | None, typed: str | None, search: str | None) -> tuple[Any, Any]:
         query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
-        if not typed or not query.get("stop"):
+        if not entered or not typed or not query.get("stop"):
             return no_update, no_update
         _, start = which(backend.plant, query["stop"])
         try:

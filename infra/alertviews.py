@@ -5,6 +5,7 @@ from alerting.escalation import next_step
 from alerting.text import title
 from dashboards.view import AlertView
 from infra.blindalert import about
+from infra.spcwatch import machine_of
 
 _SHOWN = {AlertState.RETURNED: AlertState.RESOLVED.value}
 """On the pages an alert whose stop is over is resolved, acknowledged or not; `acknowledged` tells which."""
@@ -18,7 +19,7 @@ def alert_view(alert: Alert) -> AlertView:
         id=alert.id,
         rule=alert.rule,
         title=title(alert),
-        equipment=about(alert.equipment),
+        equipment=machine_of(about(alert.equipment)),
         equipment_name=alert.equipment_name,
         state=_SHOWN.get(alert.state, alert.state.value),
         severity=alert.severity,

@@ -9,6 +9,7 @@ import polars as pl
 from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
+from analytics.spc.study import Exclusion, Frozen
 from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Refused, Unavailable
 from dashboards.view import (
@@ -32,6 +33,7 @@ from infra.posts import post
 from infra.records.audit import Audit
 from infra.records.database import RecordsError
 from infra.records.orders import ExecutionStores
+from infra.records.spc import SpcRecords
 from infra.runtime import Runtime
 from infra.shifts import shift_views
 from pipelines.ports import HistorianError
@@ -94,6 +96,31 @@ class PlantBackend:
 
     def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
         return self._runtime.historian.last(before, equipment)
+
+    def samples(self, window: Window, equipment: str, signal: str) -> pl.DataFrame:
+        return self._runtime.history.read(window, [equipment], [signal])
+
+    def spc_limits(self, equipment: str, signal: str, study: str) -> list[Frozen]:
+        with self._runtime.database.read() as connection:
+            return SpcRecords(connection).limits(equipment, signal, study)
+
+    def spc_exclusions(self, equipment: str, signal: str) -> list[Exclusion]:
+        with self._runtime.database.read() as connection:
+            return SpcRecords(connection).exclusions(equipment, signal)
+
+    def freeze_limits(self, equipment: str, signal: str, limits: Frozen) -> None:
+        with self._runtime.database.begin() as connection:
+            SpcRecords(connection).freeze(equipment, signal, limits)
+            detail = {"study": limits.study, "valid_from": limits.valid_from.isoformat(), "why": limits.why}
+            subject = f"{equipment}/{signal}"
+            Audit(connection).add(limits.at, limits.user, "spc.freeze", subject, detail)
+
+    def exclude_point(self, equipment: str, signal: str, entry: Exclusion) -> None:
+        with self._runtime.database.begin() as connection:
+            SpcRecords(connection).exclude(equipment, signal, entry)
+            action = "spc.exclude" if entry.excluded else "spc.include"
+            detail = {"time": entry.time.isoformat(), "why": entry.why}
+            Audit(connection).add(entry.at, entry.user, action, f"{equipment}/{signal}", detail)
 
     def shifts(self, window: Window) -> list[ShiftView]:
         return shift_views(self.plant, window)

@@ -396,12 +396,13 @@ class Runtime:
     def _closed_of(self, samples: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """The spans (equipment, earliest, latest) of samples that came after their shift was closed, whether or not others
         of their signal came before."""
-        counts = pl.struct("equipment", "signal").is_in(
-            [{"equipment": s.equipment, "signal": s.id} for s in self.plant.derived_signals()]
-        )
-        old = samples.filter(pl.col("time") < now - CLOSED_AFTER, counts)
+        old = samples.filter(pl.col("time") < now - CLOSED_AFTER)
         closed = None if old.is_empty() else self._closed_until()
-        late = old.clear() if closed is None else old.filter(pl.col("time") < closed)
+        if closed is None:
+            late = old.clear()
+        else:
+            told = [{"equipment": s.equipment, "signal": s.id} for s in self.plant.derived_signals()]
+            late = old.filter(pl.col("time") < closed, pl.struct("equipment", "signal").is_in(told))
         return late.group_by("equipment").agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
 
     def _settle(self, now: datetime) -> None:

@@ -32,6 +32,7 @@ from infra.records.database import upgrade
 from infra.remote import BackendServer, RemoteBackend
 from infra.runtime import Runtime
 from infra.schedule import scheduler
+from infra.spcwatch import SpcWatch
 from infra.stores import open_database
 from infra.supervisor import Supervisor
 from plant.model import Plant
@@ -206,6 +207,7 @@ def _deriving(
     try:
         prepare(runtime)
         runtime.start(deliver=deliver)
+        runtime.watch_spc(SpcWatch(PlantBackend(runtime), runtime.database))
         close_shifts(runtime, datetime.now(UTC))
         jobs.start()
         with _watching(

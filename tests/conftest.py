@@ -20,6 +20,7 @@ from analytics.cycles import cycle_times
 from analytics.idealcycle import rated_cycles
 from analytics.ledger import ledger
 from analytics.sayings import Stop, stop_in
+from analytics.spc.study import Exclusion, Frozen
 from analytics.summary import summarise
 from collectors.gaps import Gap
 from dashboards.onboarding import Confirmed, Looking, Section
@@ -141,6 +142,8 @@ def _plant() -> Plant:
                         unit=unit,
                         source=source,
                         address=f"ns=2;s={machine}.{signal}",
+                        lower=66.0 if signal == "temperature" else None,
+                        upper=77.0 if signal == "temperature" else None,
                     )
             cycles.append(IdealCycle(equipment=machine, cycle=timedelta(seconds=seconds)))
     hours = (("early", "Early", 6, 14), ("late", "Late", 14, 22), ("night", "Night", 22, 6))
@@ -171,6 +174,8 @@ class MemoryBackend:
         self.entries: list[dict[str, Any]] = []
         self.corrections: list[tuple[Any, ...]] = []
         self.keys: set[str] = set()
+        self.frozen: list[tuple[tuple[str, str], Frozen]] = []
+        self.excluded: list[tuple[tuple[str, str], Exclusion]] = []
         self.imported: list[tuple[str, bytes, Mapping[str, str], str]] = []
         self.events: dict[str, list[Mapping[str, str]]] = {}
         self._began = monotonic()
@@ -258,6 +263,21 @@ class MemoryBackend:
 
     def last(self, before: datetime, equipment: Sequence[str]) -> pl.DataFrame:
         return self.measured.last(before, equipment)
+
+    def samples(self, window: Window, equipment: str, signal: str) -> pl.DataFrame:
+        return self.measured.read(window, [equipment], [signal])
+
+    def spc_limits(self, equipment: str, signal: str, study: str) -> list[Frozen]:
+        return [f for of, f in self.frozen if of == (equipment, signal) and f.study == study]
+
+    def spc_exclusions(self, equipment: str, signal: str) -> list[Exclusion]:
+        return [e for of, e in self.excluded if of == (equipment, signal)]
+
+    def freeze_limits(self, equipment: str, signal: str, limits: Frozen) -> None:
+        self.frozen.append(((equipment, signal), limits))
+
+    def exclude_point(self, equipment: str, signal: str, entry: Exclusion) -> None:
+        self.excluded.append(((equipment, signal), entry))
 
     def shifts(self, window: Window) -> list[ShiftView]:
         found: list[ShiftView] = []

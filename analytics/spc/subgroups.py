@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from analytics.buckets import bucket
 from analytics.spc.charts import POINTS
 from plant.frames import BAD
 from plant.model import ControlChart, Subgrouping
@@ -98,3 +100,29 @@ def _over(plan: ControlChart, orders: Sequence[datetime], now: datetime) -> pl.E
     if plan.by is Subgrouping.INSPECTION:
         return pl.col("end") + plan.gap < now
     return pl.col("end") < (max(orders) if orders else datetime.min.replace(tzinfo=now.tzinfo))
+
+
+def lots(ledger: pl.DataFrame, by: str, zone: ZoneInfo) -> pl.DataFrame:
+    """`analytics.spc.charts.POINTS` of what a machine made (`plant.frames.LEDGER`), per order run, shift or hour.
+
+    Inspected are all parts, rejected the rejects. By hour the rows must be cut at full hours. The last lot is not over, and
+    one in which nothing was made is none.
+    """
+    rows = ledger.sort("start")
+    if by == "hour":
+        named = rows.with_columns(lot=bucket(rows["start"], zone, "hour"))
+    else:
+        columns = ("shift", "shift_start") if by == "shift" else ("order",)
+        named = rows.with_columns(lot=pl.struct(columns).rle_id()).filter(pl.col(columns[0]).is_not_null())
+    parts = pl.col("good") + pl.col("reject") + pl.col("rework")
+    found = named.group_by("lot", maintain_order=True).agg(
+        time=pl.col("start").first(),
+        end=pl.col("end").last(),
+        n=parts.sum(),
+        mean=pl.lit(None, pl.Float64),
+        range=pl.lit(None, pl.Float64),
+        sd=pl.lit(None, pl.Float64),
+        count=pl.col("reject").sum(),
+    )
+    over = found.filter(pl.col("end") < rows["end"].max(), pl.col("n") > 0)
+    return over.select(list(POINTS)).cast(pl.Schema(POINTS))

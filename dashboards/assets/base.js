@@ -44,6 +44,7 @@
     losses: [stroke("M4 4v16h16M8 20V8h4v12M12 20v-8h4v8M16 20v-5h4")],
     kpis: [stroke("M4 20V10M10 20V4M16 20v-7M21 20H3")],
     improve: [stroke("M4 18l5-6 4 4 7-9M14 7h6v6")],
+    spc: [stroke("M3 5h18M3 19h18M3 12l4-3 3 5 4-7 3 6 4-2")],
     trends: [stroke("M4 4v16h16M7 15l3.500-5 3.500 3 5-7")],
     alerts: [stroke("M6 16.5V11a6 6 0 0 1 12 0v5.5l1.5 1.5h-15zM10 21h4")],
     shift: [stroke("M6 3h8l4 4v14H6zM14 3v4h4M9 12h6M9 16h6")],

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Open = Callable[..., Page]
-PAGES = ("/", "/losses", "/trends", "/improve?window=shift", "/alerts?alert=a1", "/shift", "/orders", "/docs")
+PAGES = ("/", "/losses", "/trends", "/spc", "/improve?window=shift", "/alerts?alert=a1", "/shift", "/orders", "/docs")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 

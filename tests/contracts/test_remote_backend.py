@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from analytics.spc.study import Exclusion, Frozen
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Refused, Unavailable
 from infra import remote as remote_module
@@ -34,6 +35,28 @@ ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "cycles": lambda b: (WINDOW, ["filler"]),
     "trend": lambda b: (WINDOW, timedelta(minutes=5), ["filler"], None),
     "last": lambda b: (NOW, ["filler"]),
+    "samples": lambda b: (WINDOW, "filler", "temperature"),
+    "spc_limits": lambda b: ("filler", "temperature", "i_mr"),
+    "spc_exclusions": lambda b: ("filler", "temperature"),
+    "freeze_limits": lambda b: (
+        "filler",
+        "temperature",
+        Frozen(
+            study="i_mr",
+            valid_from=NOW,
+            estimate={},
+            window_start=NOW,
+            window_end=NOW,
+            at=NOW,
+            user="ana",
+            why="",
+        ),
+    ),
+    "exclude_point": lambda b: (
+        "filler",
+        "temperature",
+        Exclusion(time=NOW, excluded=True, at=NOW, user="ana", why="why"),
+    ),
     "shifts": lambda b: (WINDOW,),
     "orders": lambda b: (),
     "alerts": lambda b: (True,),

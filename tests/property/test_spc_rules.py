@@ -1,6 +1,7 @@
 """Every run rule against its definition, point by point."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -27,14 +28,14 @@ def some_of(beyond: float, of: int, needed: int) -> Callable[[Z], bool]:
 
 def trend(z: Z) -> bool:
     last = z[-6:]
-    steps = [b - a for a, b in zip(last, last[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(last)]
     return len(last) == 6 and (all(s > 0 for s in steps) or all(s < 0 for s in steps))
 
 
 def alternating(z: Z) -> bool:
     last = z[-14:]
-    steps = [b - a for a, b in zip(last, last[1:], strict=False)]
-    return len(last) == 14 and all(a * b < 0 for a, b in zip(steps, steps[1:], strict=False))
+    steps = [b - a for a, b in pairwise(last)]
+    return len(last) == 14 and all(a * b < 0 for a, b in pairwise(steps))
 
 
 def hugging(z: Z) -> bool:

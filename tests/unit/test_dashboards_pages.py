@@ -41,6 +41,7 @@ def test_pages_are_found_and_ordered() -> None:
         "Losses",
         "KPIs",
         "Trends",
+        "SPC",
         "Improve",
         "Alerts",
         "Shift",
