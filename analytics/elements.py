@@ -30,6 +30,7 @@ ADDED = ("duration", *COUNTS, "ideal", "ideal_good")
 
 Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
 
+_CATEGORIES = pl.Enum([c.value for c in TimeCategory])
 _category = pl.col("category")
 _unknown = _category == TimeCategory.UNKNOWN.value
 _is_busy = _category.is_in([c.value for c in BUSY_CATEGORIES])
@@ -198,3 +199,19 @@ def _code(column: str, kind: pl.DataType, names: list[str]) -> pl.Expr:
         table = pl.Series([places.get(name) for name in kind.categories], dtype=pl.UInt32)
         return pl.lit(table).gather(pl.col(column).to_physical())
     return pl.col(column).cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
+
+
+def class_code() -> pl.Expr:
+    """`CLASSES` of a row as one number: grouping by one column is faster than by four."""
+    place = _category.cast(_CATEGORIES).to_physical().cast(pl.UInt8) * 8
+    return place + sum(pl.col(name).cast(pl.UInt8) * (4 >> n) for n, name in enumerate(CLASSES[1:]))
+
+
+def from_code(code: str) -> list[pl.Expr]:
+    """`CLASSES` out of a column of `class_code`."""
+    number = pl.col(code)
+    names = pl.lit(pl.Series([c.value for c in TimeCategory]))
+    return [
+        names.gather(number // 8).alias("category"),
+        *((number & (4 >> n) != 0).alias(name) for n, name in enumerate(CLASSES[1:])),
+    ]

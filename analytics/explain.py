@@ -134,7 +134,9 @@ class _Sources:
         terms = tuple((column, table[column].item()) for column in columns) if table.height else ()
         rows = self._rows(columns).with_columns(amount=expression)
         shown = [c for c in _SHOWN if c in rows.collect_schema()]
-        rows = rows.select(*shown, "amount").filter(pl.col("amount") != 0)
+        rows = rows.select(*shown, "amount")
+        if _unit(columns) != "1":  # a step that yields nothing is all there is to say
+            rows = rows.filter(pl.col("amount") != 0)
         keys = [c for c in ("category", "reason", "step") if c in shown]
         sums = [pl.col("amount").sum(), pl.len().cast(pl.Int64).alias("rows")]
         groups = (

@@ -6,7 +6,7 @@ from datetime import timedelta
 import polars as pl
 
 from analytics.buckets import EVERY, bucket, bucket_of
-from analytics.elements import ADDED, CLASSES, ELEMENTS, SUMS, with_classes
+from analytics.elements import ADDED, ELEMENTS, SUMS, class_code, from_code, with_classes
 from analytics.kpis import Kpi, Pass, catalogue
 from analytics.reliability import attended, failures
 from analytics.yields import rolled
@@ -30,6 +30,7 @@ DIMENSIONS = {
 }
 """What a summary can be grouped by: name and ledger column. hour and day are plant-local."""
 
+_CLASS = "class"
 _PASSES = {Pass.FAILURES: failures, Pass.STEPS: rolled}
 
 
@@ -56,10 +57,13 @@ def summarise(
     _check("compute", kpis or (), known)
     wanted = [k for k in known.values() if (not k.passes if kpis is None else k.id in kpis)]
     rows = with_keys(ledger, by, plant)
+    keys = [key for key in by if key != "category"]
     cells = (
         with_classes(rows, plant)
-        .group_by({*by, *CLASSES})
+        .with_columns(class_code().alias(_CLASS))
+        .group_by([*keys, _CLASS])
         .agg(pl.col("start").min(), pl.col("end").max(), pl.col(ADDED).sum())
+        .with_columns(from_code(_CLASS))
     )
     sums = [pl.col("start").min(), pl.col("end").max()]
     sums += [expression.alias(name) for name, expression in SUMS.items()]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from analytics.kpis import catalogue
 from analytics.losses import pareto
 from analytics.summary import summarise
 from pipelines.derive import derive
@@ -48,6 +49,7 @@ class Case:
     settings: dict[str, object] = field(default_factory=dict)
     window: Window = field(default_factory=lambda: Window(DAY, DAY + timedelta(days=1)))
     shift: tuple[time, time] | None = None
+    line: str | None = None
     breaks: list[Break] = field(default_factory=list)
     cycles: dict[str, timedelta] = field(default_factory=dict)
     by_cycles: set[str] = field(default_factory=set)
@@ -76,6 +78,8 @@ def read(path: Path) -> Case:
                 case.shift = (at(first).time(), at(last).time())
             case ["break", first, last]:
                 case.breaks.append(Break(start=at(first).time(), end=at(last).time()))
+            case ["line", name]:
+                case.line = name
             case ["machine", name]:
                 machine = name
             case ["cycle", seconds]:
@@ -84,7 +88,7 @@ def read(path: Path) -> Case:
                 case.by_cycles.add(machine)
             case ["state", clock, state]:
                 case.samples.append((at(clock), machine, "state", None, state, 0, at(clock)))
-            case [("good" | "reject" | "total") as counter, clock, number]:
+            case [("good" | "reject" | "rework" | "total") as counter, clock, number]:
                 case.samples.append((at(clock), machine, counter, float(number), None, 0, at(clock)))
             case ["recode", first, last, reason]:
                 made = DAY + timedelta(days=2, seconds=len(case.recodes))
@@ -115,11 +119,17 @@ def plant_of(case: Case, machines: list[str]) -> Plant:
                 id=m,
                 name=m,
                 level=EquipmentLevel.WORK_UNIT,
+                parent=case.line,
                 calendar="c" if calendars else None,
                 cycle_gaps=CycleGaps() if m in case.by_cycles else None,
             )
             for m in machines
-        },
+        }
+        | (
+            {case.line: Equipment(id=case.line, name=case.line, level=EquipmentLevel.PRODUCTION_LINE)}
+            if case.line
+            else {}
+        ),
         signals={
             (m, s): Signal(id=s, equipment=m, role=Role(s), states=STATES if s == "state" else {})
             for m, s in signals
@@ -146,8 +156,8 @@ def test_case(path: Path) -> None:
     samples = pl.DataFrame(case.samples, schema=dict(SAMPLES), orient="row")
     recodes = pl.DataFrame(case.recodes, schema=dict(RECODES), orient="row")
     ledger = derive(samples, plant, case.window, recodes=recodes, runs=runs)
-    figures = {"*": summarise(ledger, [], plant).row(0, named=True)}
-    for row in summarise(ledger, ["equipment"], plant).iter_rows(named=True):
+    figures = {"*": summarise(ledger, [], plant, kpis=catalogue()).row(0, named=True)}
+    for row in summarise(ledger, ["equipment"], plant, kpis=catalogue()).iter_rows(named=True):
         figures[row["equipment"]] = row
     reasons = dict(pareto(ledger).select("reason", "duration").iter_rows())
     for who, figure, value, tolerance in case.expected:
