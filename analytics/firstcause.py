@@ -16,8 +16,8 @@ for is what it waited for then.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
@@ -227,6 +227,24 @@ def charges(ledger: pl.DataFrame, plant: Plant, window: Window | None = None) ->
     return rows.with_columns(**times).select(list(CHARGES)).sort("equipment", "start")
 
 
+def causes_now(ledger: pl.DataFrame, plant: Plant, unseen: Collection[str] = ()) -> dict[str, Cause]:
+    """What each machine that waits at the end of a ledger waits for. Only rows of the last `Topology.reach` of machines that
+    matter are looked at. `unseen`: machines of which nothing is known, whatever their last row says."""
+    last = ledger.group_by("equipment").agg(pl.col("category").sort_by("start").last())
+    waiting = last.filter(pl.col("category").is_in(WAITING), ~pl.col("equipment").is_in(list(unseen)))
+    if waiting.is_empty():
+        return {}
+    topology = Topology(plant)
+    among = topology.connected(waiting["equipment"]) - set(unseen)
+    now = ledger.select(pl.col("end").max()).item()
+    recent = pl.col("end") >= now - topology.reach
+    spans = _doings(ledger.filter(recent, pl.col("equipment").is_in(list(among))))
+    tracks = {machine: Track(doings) for machine, doings in spans.items()}
+    moment = _micros(now) - 1
+    waits = waiting["equipment"].sort()
+    return {machine: first_cause(topology, tracks, machine, moment)[0] for machine in waits}
+
+
 def _doings(ledger: pl.DataFrame) -> dict[str, list[Doing]]:
     """What each machine of the ledger does, in the order of time."""
     rows = ledger.sort("equipment", "start").select(
@@ -241,7 +259,7 @@ def _doings(ledger: pl.DataFrame) -> dict[str, list[Doing]]:
     return {machine: [Doing(*row[1:]) for row in members] for machine, members in grouped}
 
 
-def _micros(time: object) -> int:
+def _micros(time: datetime) -> int:
     return int(pl.Series([time], dtype=TIME).dt.epoch("us").item())
 
 

@@ -21,7 +21,7 @@ from analytics.idealcycle import audit
 from analytics.kpis import catalogue
 from analytics.microstops import clusters
 from analytics.summary import DIMENSIONS
-from dashboards import improvement, kpitables, params, spc, trends
+from dashboards import improvement, kpitables, lineaccount, params, spc, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Changed, Refused, Unavailable
 from plant.frames import Window
@@ -343,6 +343,18 @@ def _improvement(api: APIRouter, backend: Backend) -> None:
         rows = backend.ledger(params.window(backend, start, to), machines)
         found, shares = bottlenecks(rows).to_dicts(), bottleneck_shares(rows).to_dicts()
         return Json({"spans": found, "shares": shares})
+
+    @api.get("/api/v1/line-account", tags=["figures"])
+    def account(
+        line: Annotated[str, Query(description="Id of the line, or of a machine that stands alone")],
+        start: From = None,
+        to: To = None,
+    ) -> Response:
+        """Where the time of a line went, each microsecond once: its constraint's running time and own losses, and what is
+        charged to the first causes of its waiting."""
+        window = params.window(backend, start, to)
+        found = lineaccount.account(backend, window, line)
+        return Json({"from": window.start, "to": window.end, "line": line, "rows": found.to_dicts()})
 
     @api.get("/api/v1/micro-stops", tags=["figures"])
     def micro_stops(start: From = None, to: To = None, equipment: Equipment = None) -> Response:

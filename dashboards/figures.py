@@ -8,6 +8,7 @@ import polars as pl
 
 import analytics.losses
 from analytics.buckets import EVERY, edges
+from analytics.firstcause import SPEED
 from analytics.losses import pareto
 from dashboards.ports import Backend, Refused
 from plant.frames import Window
@@ -36,6 +37,18 @@ _NAMES = {
     f"category:{TimeCategory.CHANGEOVER}": "Changeover",
     f"category:{TimeCategory.STARVED}": "Starved",
     f"category:{TimeCategory.BLOCKED}": "Blocked",
+}
+
+_DOING = {
+    SPEED: "too slow",
+    TimeCategory.UNKNOWN.value: "no data",
+    TimeCategory.NOT_SCHEDULED.value: "not scheduled",
+    TimeCategory.PLANNED_DOWNTIME.value: "break or planned stop",
+    TimeCategory.UNPLANNED_DOWNTIME.value: "no reason yet",
+    TimeCategory.MICRO_STOP.value: "micro-stop",
+    TimeCategory.CHANGEOVER.value: "changeover",
+    TimeCategory.STARVED.value: "nothing came from outside",
+    TimeCategory.BLOCKED.value: "nothing was taken away",
 }
 
 
@@ -93,3 +106,16 @@ def loss_name(plant: Plant, key: str) -> str:
     """What people call the loss of a `key`."""
     reason = plant.reasons.get(key)
     return reason.name if reason else _NAMES.get(key, key)
+
+
+def cause_name(plant: Plant, cause: str | None, category: str, reason: str | None) -> str:
+    """A first cause in words: "Filler: Hydraulic pressure"."""
+    if cause is None:
+        return "Nobody can say"
+    return f"{plant.equipment[cause].name}: {cause_doing(plant, category, reason)}"
+
+
+def cause_doing(plant: Plant, category: str, reason: str | None) -> str:
+    """What the cause was doing, in words."""
+    known = plant.reasons.get(reason) if reason else None
+    return known.name if known else reason or _DOING.get(category, category)

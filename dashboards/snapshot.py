@@ -8,9 +8,11 @@ from typing import Any
 
 import polars as pl
 
+from analytics.firstcause import SPEED, WAITING, Cause, causes_now
 from analytics.forecast import ShiftForecast, forecast_shifts
 from analytics.losses import pareto
 from analytics.summary import summarise
+from dashboards.figures import cause_doing
 from dashboards.view import (
     AlertView,
     BoardSnapshot,
@@ -22,7 +24,7 @@ from dashboards.view import (
     ShiftView,
 )
 from execution.progress import counting_machines
-from plant.model import Equipment, Plant
+from plant.model import Plant
 from plant.states import MachineState, TimeCategory
 
 NO_DATA = timedelta(seconds=5)
@@ -35,7 +37,6 @@ TOP = 3
 """Losses named beside the downtime."""
 
 _PLANNED = (TimeCategory.NOT_SCHEDULED.value, TimeCategory.PLANNED_DOWNTIME.value)
-_WAITING = {MachineState.STARVED.value: "Starved by", MachineState.BLOCKED.value: "Blocked by"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,8 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
     for alert in inputs.alerts:
         ringing[alert["equipment"]] = ringing.get(alert["equipment"], 0) + 1
     shown = {m.id: _shown(inputs, m.id, latest.get(m.id)) for m in plant.machines()}
+    silent = [machine for machine, state in shown.items() if state == "no_data"]
+    causes = causes_now(inputs.strip, plant, silent)
     found: list[MachineView] = []
     for machine in plant.machines():
         now_row, sums = latest.get(machine.id), rows.get(machine.id, {})
@@ -176,7 +179,7 @@ def _machines(inputs: Inputs, paces: Mapping[str, ShiftForecast]) -> list[Machin
                 state=state,
                 since=iso(since) if since else None,
                 reason=reason.name if reason else None,
-                cause=_cause(plant, machine, state, now_row, reason.name if reason else None, shown),
+                cause=_cause(plant, state, now_row, reason.name if reason else None, causes.get(machine.id)),
                 stop_start=iso(now_row["stop_start"]) if wants_reason and now_row else None,
                 last_sample=iso(heard) if heard else None,
                 kpi=kpi_view(sums),
@@ -210,16 +213,14 @@ def _shown(inputs: Inputs, machine: str, row: Mapping[str, Any] | None) -> str:
 
 def _cause(
     plant: Plant,
-    machine: Equipment,
     state: str,
     row: Mapping[str, Any] | None,
     reason: str | None,
-    shown: Mapping[str, str],
+    cause: Cause | None,
 ) -> str | None:
     """One short line on why the machine is not running."""
-    if state in _WAITING:
-        culprit = _culprit(plant, machine.id, state, shown)
-        return f"{_WAITING[state]} {plant.equipment[culprit].name}" if culprit else reason
+    if state in WAITING:
+        return (_waits_for(plant, cause) if cause else None) or reason
     if state == MachineState.PLANNED_STOP.value and reason is None and row is not None:
         return "Not scheduled" if row["category"] == TimeCategory.NOT_SCHEDULED.value else "Break"
     if state == MachineState.DOWN.value:
@@ -229,22 +230,18 @@ def _cause(
     return None if state == MachineState.RUNNING.value else reason
 
 
-def _culprit(plant: Plant, machine: str, state: str, shown: Mapping[str, str]) -> str | None:
-    """Follow the flow against the waiting: the first machine on the way that does not wait in the same way."""
-    seen = {machine}
-    here = machine
-    while True:
-        if state == MachineState.STARVED.value:
-            following = plant.equipment[here].upstream
-        else:
-            following = tuple(m.id for m in plant.machines() if here in m.upstream)
-        stopped = [m for m in following if shown.get(m) != MachineState.RUNNING.value and m not in seen]
-        if not stopped:
-            return here if here != machine else (following[0] if following else None)
-        here = stopped[0]
-        seen.add(here)
-        if shown.get(here) != state:
-            return here
+def _waits_for(plant: Plant, cause: Cause) -> str | None:
+    """What the tile of a machine that waits says: "Waiting for Filler: Hydraulic pressure"."""
+    if cause.equipment is None:
+        return None
+    if cause.category in WAITING:
+        return "Nothing comes from outside" if cause.category == WAITING[0] else "Nothing is taken away"
+    name = plant.equipment[cause.equipment].name
+    return (
+        f"Waiting for {name}"
+        if cause.category == SPEED
+        else f"Waiting for {name}: {cause_doing(plant, cause.category, cause.reason)}"
+    )
 
 
 def _strips(strip: pl.DataFrame, now: datetime) -> dict[str, list[tuple[str, str, str]]]:

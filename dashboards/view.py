@@ -52,7 +52,7 @@ class MachineView(TypedDict):
     state: str  # MachineState, or "no_data": unknown, or not connected and silent for 5 s
     since: str | None
     reason: str | None  # name of the reason, or null
-    cause: str | None  # one short line: what the tile says about why ("Blocked by Capper")
+    cause: str | None  # one short line: what the tile says about why ("Waiting for Capper: Feeder jam")
     stop_start: str | None  # of the stop that wants a reason; null if none does
     last_sample: str | None
     kpi: KpiView

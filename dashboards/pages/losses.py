@@ -8,10 +8,12 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import charts, figures, params, parts, stopform, words
+from analytics.firstcause import WAITING
+from dashboards import charts, figures, lineaccount, params, parts, stopform, words
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
+from plant.frames import Window
 
 PATH = "/losses"
 SHOWN = 200
@@ -48,8 +50,14 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 ],
                 className="columns",
             ),
+            lineaccount.panel(
+                backend,
+                window,
+                lineaccount.lines(backend.plant, machines),
+                lambda v: parts.link(PATH, query, machine=v),
+            ),
             parts.panel("State timeline", _timeline(backend, ledger, theme)),
-            _stops(backend, stops, query),
+            _stops(backend, stops, query, window),
         ],
         className="page",
     )
@@ -81,13 +89,17 @@ def _timeline(backend: Backend, ledger: pl.DataFrame, theme: str) -> Component:
     return parts.graph("timeline", charts.timeline(ledger, backend.plant, theme))
 
 
-def _stops(backend: Backend, stops: pl.DataFrame, query: Query) -> Component:
+def _stops(backend: Backend, stops: pl.DataFrame, query: Query, window: Window) -> Component:
     plant, now = backend.plant, backend.now()
+    stops = stops.sort("stop_start", descending=True).head(SHOWN)
+    waited = stops.filter(pl.col("category").is_in(WAITING))["equipment"].unique().to_list()
+    causes = lineaccount.charged_to(plant, lineaccount.charged(backend, window, waited), stops)
     rows = [
         (
             words.moment(stop["stop_start"], plant.site.zone, now),
             plant.equipment[stop["equipment"]].name,
             figures.loss_name(plant, stop["key"]),
+            cause,
             words.length(stop["seconds"]),
             stop["order"] or words.NONE,
             dcc.Link(
@@ -96,13 +108,13 @@ def _stops(backend: Backend, stops: pl.DataFrame, query: Query) -> Component:
                 className="button small",
             ),
         )
-        for stop in stops.sort("stop_start", descending=True).head(SHOWN).iter_rows(named=True)
+        for stop, cause in zip(stops.iter_rows(named=True), causes, strict=True)
     ]
     picked = query.get("reason")
     title = f"Stops: {figures.loss_name(plant, picked)}" if picked else "Stops"
     clear = dcc.Link("Show all stops", href=parts.link(PATH, query, reason=None)) if picked else None
-    heads = ("Began", "Machine", "Reason", "Length", "Order", "Reason code")
-    return parts.panel(title, parts.table(heads, rows, "No stops.", numeric=(3,)), extra=clear)
+    heads = ("Began", "Machine", "Reason", "Charged to", "Length", "Order", "Reason code")
+    return parts.panel(title, parts.table(heads, rows, "No stops.", numeric=(4,)), extra=clear)
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
