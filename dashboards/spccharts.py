@@ -14,8 +14,8 @@ from dashboards.words import value, wall
 
 MOST = 600
 """Points drawn: the newest ones."""
-_TOP, _BOTTOM, _BETWEEN = 300, 170, 52
-"""Pixels of the plots, and of the title between them."""
+_TOP, _BOTTOM, _HEAD, _BETWEEN = 300, 170, 26, 52
+"""Pixels of the plots, of the title above them, and of the space between them."""
 _PLOTS = {
     "location": ("value", "center", "lower", "upper"),
     "spread": ("spread", "spread_center", "spread_lower", "spread_upper"),
@@ -26,13 +26,13 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
     """The chart pair: points, centre line, limits and zones; what a rule found is marked with its number."""
     points = study.points.tail(MOST)
     both = study.chart.spread is not None
-    inner = _TOP + _BETWEEN + (_BOTTOM + _BETWEEN if both else 0)
+    inner = _TOP + _HEAD + (_BOTTOM + _BETWEEN if both else 0)
     layout = frame(theme, inner + 60)
     layout |= {"showlegend": False, "hovermode": "closest"}
     layout["margin"] |= {"l": 62, "r": 78, "t": 20, "b": 40}
     layout["xaxis"] |= {"type": "date", "showgrid": False, "anchor": "y2" if both else "y"}
     axis = layout.pop("yaxis")
-    tops = {"location": inner - _BETWEEN, "spread": _BOTTOM}
+    tops = {"location": inner - _HEAD, "spread": _BOTTOM}
     heights = {"location": _TOP, "spread": _BOTTOM}
     titles = {"location": study.chart.location, "spread": study.chart.spread or ""}
     data: list[dict[str, Any]] = []
@@ -150,7 +150,11 @@ def _points(
                 "textposition": "top center",
                 "textfont": {"color": colours["down"], "size": 12},
                 "customdata": [f"{hover(row)}<br>{escape(row['text'])}" for row in hit.iter_rows(named=True)],
-                "marker": {"size": 9, "color": colours["down"], "symbol": "diamond"},
+                "marker": {
+                    "size": 9 if hit.height <= 60 else 5,
+                    "color": colours["down"],
+                    "symbol": "diamond",
+                },
             }
         )
     return drawn

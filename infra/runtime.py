@@ -43,6 +43,8 @@ from infra.records.ledger import LedgerRows
 from infra.restating import Why
 from infra.shifts import period, running, shift_view, working_since
 from infra.sourcewatch import SourceWatch
+from infra.spcwatch import OutOfControl, SpcWatch, with_orders, with_spc
+from infra.spcwatch import statuses as spc_statuses
 from infra.statuses import machine_statuses
 from infra.storedledger import window_of
 from infra.stores import open_database, open_historian
@@ -100,7 +102,7 @@ class Runtime:
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
         self._blind = BlindWatch(datetime.now(UTC))
-        self._engine = Engine(_ruled(self.plant, {}), self.alerts, base_url)
+        self._engine = Engine(_ruled(self.plant, {}, {}), self.alerts, base_url)
         limits = self.plant.spool
         self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
         self.metrics.count_gaps(folder.spool)
@@ -108,6 +110,9 @@ class Runtime:
         self.metrics.follow_sources(self.sources, self._watch.gaps)
         self._why: Mapping[str, str] = {}
         """Why what is blind is, as the engine knows it."""
+        self._spc: SpcWatch | None = None
+        self._out: Mapping[str, OutOfControl | None] = {}
+        """The control charts with frozen limits, as the engine knows them."""
         self._full_since: datetime | None = None
         """Since when the spool's alarm is on."""
         self._ingest = Ingest(self._spool)
@@ -186,6 +191,11 @@ class Runtime:
 
         return window_of(stored, window, [m.id for m in live.plant.machines()], derive, edges)
 
+    @property
+    def history(self) -> WithWaiting:
+        """What is stored and what waits to be."""
+        return self._history
+
     def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
         """Cycle times of a window, see `dashboards.ports.Backend.cycles`."""
         with self._lock:
@@ -226,7 +236,7 @@ class Runtime:
         plant = with_secrets(plant)
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
-            self.plant, self._engine.plant = plant, _ruled(plant, self._blind.why)
+            self.plant, self._engine.plant = plant, _ruled(plant, self._blind.why, self._out)
         if self._delivers:
             self._delivery.use(plant)
         self._replaced()
@@ -303,8 +313,22 @@ class Runtime:
         )
         if self._blind.why != self._why:
             self._why = self._blind.why
-            self._engine.plant = _ruled(self.plant, self._why)
+            self._engine.plant = _ruled(self.plant, self._why, self._out)
         return found
+
+    def _spc_statuses(self, now: datetime) -> list[MachineStatus]:
+        found = self._spc.found if self._spc else {}
+        if found != self._out:
+            self._out = found
+            self._engine.plant = _ruled(self.plant, self._why, found)
+        return spc_statuses(found, now)
+
+    def watch_spc(self, watch: SpcWatch) -> None:
+        """Have what it finds raise alerts; it looks for itself until the runtime stops."""
+        self._spc = watch
+        thread = threading.Thread(target=watch.run, args=(self._stop,), name="spc", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def tick(self, now: datetime) -> None:
         """Alerts and snapshot as of now."""
@@ -331,7 +355,8 @@ class Runtime:
             )
             machines = machine_statuses(rows, self._heard, now)
             statuses = [*machines, *self._storing_status(now), *self._blind_statuses(machines, now)]
-            self._engine.tick(statuses, book.contexts(), now)
+            statuses += self._spc_statuses(now)
+            self._engine.tick(statuses, with_orders(book.contexts(), self._out), now)
             active = [alert_view(alert) for alert in self.alerts.active()]
             shown = rows.filter(pl.col("start") >= span.start)
             self._orders = book.views
@@ -520,6 +545,6 @@ class Runtime:
             return LedgerRows(connection).of_orders(orders)
 
 
-def _ruled(plant: Plant, why: Mapping[str, str]) -> Plant:
+def _ruled(plant: Plant, why: Mapping[str, str], charts: Mapping[str, OutOfControl | None]) -> Plant:
     """The plant as the alert rules see it."""
-    return with_blind(with_storing(plant), why)
+    return with_spc(with_blind(with_storing(plant), why), charts)

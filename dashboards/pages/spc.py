@@ -31,7 +31,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
     return html.Div(
         [
             _toolbar(backend, query, asked),
-            html.Div(_drawn(backend, query, theme), id="spc-live", className="page spc"),
+            html.Div(_drawn(backend, query, theme), id="spc-live", className="stacked"),
             _decide(),
             dcc.Interval(id="spc-again", interval=AGAIN),
         ],
