@@ -12,6 +12,7 @@ from typing import TypeVar
 import polars as pl
 
 from infra.historians.catalogue import Catalogue
+from infra.historians.layout import SampleFile
 from infra.historians.samples import SERIES, checked, chosen, microseconds, moment, newest, unique
 from infra.historians.segments import Folder, Segment, day_of, day_start
 from infra.historians.trends import thinned
@@ -22,8 +23,6 @@ T = TypeVar("T")
 
 MERGED_ROWS = 4_000_000
 """A merged file of about this many rows is finished and not touched again: bounds the memory of `compact`."""
-ROW_GROUP = 100_000
-"""Small enough that a read of one machine skips the others, large enough to compress."""
 BATCH_ROWS = 500_000
 """About the rows of one frame of `read_batches`."""
 _LOW_SPACE = 500_000_000
@@ -155,7 +154,7 @@ class ParquetHistorian:
             return
         rows = unique(pl.concat(frames.values()))
         publish = partial(
-            self._folder.publish, _encoded(rows), *_span(rows), rows.height, replaces=list(frames)
+            self._folder.publish, _laid_out(rows), *_span(rows), rows.height, replaces=list(frames)
         )
         self._explained(publish)
 
@@ -275,7 +274,14 @@ def _scanned(paths: list[Path]) -> pl.LazyFrame:
 
 def _encoded(rows: pl.DataFrame) -> memoryview:
     buffer = io.BytesIO()
-    rows.write_parquet(buffer, compression="zstd", compression_level=1, row_group_size=ROW_GROUP)
+    rows.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getbuffer()
+
+
+def _laid_out(rows: pl.DataFrame) -> memoryview:
+    buffer = io.BytesIO()
+    with SampleFile(buffer) as file:
+        file.append(rows)
     return buffer.getbuffer()
 
 

@@ -39,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from analytics.counters import SLACK
 from analytics.losses import pareto
 from analytics.summary import summarise
+from infra.historians.layout import SampleFile
 from pipelines.derive import derive
 from pipelines.minutes import merged, minutes
 from pipelines.thin import thin
@@ -139,14 +140,9 @@ def build_runs(window: Window) -> pl.DataFrame:
 
 def write_samples(path: Path, rows: int) -> None:
     """Five series per machine, sorted by (equipment, signal, time), with repeats, stops, outages and rollovers."""
-    schema = pl.DataFrame(schema=dict(SAMPLES)).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    encoding = {"time": "DELTA_BINARY_PACKED", "received": "DELTA_BINARY_PACKED"}
-    names = ["equipment", "signal", "text", "quality"]
     seconds = rows // (PER_SECOND * len(MACHINES))
     begin = (START - EPOCH) // timedelta(microseconds=1)
-    with pq.ParquetWriter(
-        path, schema, compression="zstd", compression_level=1, use_dictionary=names, column_encoding=encoding
-    ) as writer:
+    with SampleFile(path) as file:
         for number, machine in enumerate(MACHINES):
             random = np.random.default_rng(number)
             for signal, at, value in series_of(random, seconds):
@@ -159,7 +155,7 @@ def write_samples(path: Path, rows: int) -> None:
                     quality=pl.lit(0, pl.UInt8),
                     received=(pl.col("time") + 50_000).cast(TIME),
                 )
-                writer.write_table(table.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema), 500_000)
+                file.append(table.select(list(SAMPLES)))
 
 
 def series_of(random: np.random.Generator, seconds: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
