@@ -93,18 +93,22 @@ def _whole(plant: Plant, found: pl.DataFrame) -> Component:
     if found.is_empty():
         return parts.panel("Who stopped the line", html.P("The window has not begun.", className="empty"))
     line, machine = found.select("line", "constraint").row(0)
-    lost = found.filter(pl.col("kind").is_in([OWN, CHARGED])).sort("duration", descending=True)
-    total = lost["duration"].sum() or 1
+    sums: dict[tuple[str | None, str, str], tuple[int, int]] = {}
+    for row in found.filter(pl.col("kind").is_in([OWN, CHARGED])).iter_rows(named=True):
+        key = row["cause"], figures.cause_doing(plant, row["category"], row["reason"]), row["kind"]
+        time, stops = sums.get(key, (0, 0))
+        sums[key] = time + row["duration"], stops + row["count"]
+    total = sum(time for time, _ in sums.values()) or 1
     rows = [
         (
-            plant.equipment[row["cause"]].name if row["cause"] else "Nobody can say",
-            figures.cause_doing(plant, row["category"], row["reason"]),
-            "itself" if row["kind"] == OWN else "waiting for it",
-            words.length(row["duration"] / 1e6),
-            words.number(row["count"]),
-            words.percent(row["duration"] / total, 0),
+            plant.equipment[cause].name if cause else "Nobody can say",
+            doing[:1].upper() + doing[1:],
+            "itself" if kind == OWN else "waiting for it",
+            words.length(time / 1e6),
+            words.number(stops),
+            words.percent(time / total, 0),
         )
-        for row in lost.iter_rows(named=True)
+        for (cause, doing, kind), (time, stops) in sorted(sums.items(), key=lambda item: -item[1][0])
     ]
     heads = ("First cause", "What", "The line lost it by", "Time", "Stops", "Share")
     return parts.panel(

@@ -139,7 +139,8 @@ class RunningLedger:
         self, last: _Derived | None, window: Window, starts: pl.DataFrame
     ) -> dict[str, datetime]:
         """Since when facts are needed of machines whose rows follow from whole stops: where what goes on at the begin
-        (`starts`: equipment, begin) began, or what went on so long before as a start-up lasts; and what may be a blip before it."""
+        (`starts`: equipment, begin) began, or what went on so long before as a start-up lasts; and what may be a blip before
+        it."""
         looking = starts.join(self._machines, on="equipment").filter(
             pl.col("detects") | (pl.max_horizontal("blip", "startup") > _NONE)
         )

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from tests.property.test_running_ledger import ORDERS, PLANT, START, Store, at, frame
 
 from analytics.ledger import ledger
 from pipelines.derive import booked, corrected
@@ -18,6 +17,7 @@ from pipelines.running import RunningLedger
 from plant.frames import CORRECTIONS, ORDER_RUNS, RECODES, Window, empty
 from plant.model import ChangeoverRule, Role, Signal, StateMapping
 from plant.states import MachineState
+from tests.property.test_running_ledger import ORDERS, PLANT, START, Store, at, frame
 
 RULES = {
     "a": {
