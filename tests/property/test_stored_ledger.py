@@ -96,3 +96,23 @@ def test_stored_and_derived_rows_are_the_derived_ledger(
     assert_frame_equal(pieces, whole)
     assert found.filter(pl.col("duration") <= 0).is_empty()
     assert found["good"].sum() == whole["good"].sum()
+
+
+def test_parts_no_sample_tells_apart_stay_with_the_last_piece() -> None:
+    samples = pl.DataFrame(
+        [
+            (START, "a", "s", 1.0, None, 0, START),
+            *((START + n * SECOND, "a", "g", float(n), None, 0, START) for n in range(0, 60, 10)),
+        ],
+        schema=dict(SAMPLES),
+        orient="row",
+    )
+    window, cut = Window(START, START + 60 * SECOND), START + 25 * SECOND
+    stored = derive(samples, PLANT, window).filter(pl.col("equipment") == "a")
+
+    def forgotten(span: Window, cuts: Sequence[datetime], machines: Sequence[str]) -> pl.DataFrame:
+        return derive(samples.clear(), PLANT, span, edges=cuts).filter(pl.col("equipment").is_in(machines))
+
+    found = window_of(stored, window, ["a"], forgotten, [cut])
+    assert found["good"].to_list() == [0, stored["good"].sum()]
+    assert stored["good"].sum() == 50
