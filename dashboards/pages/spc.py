@@ -290,9 +290,9 @@ def _decide() -> Component:
         html.Button("Freeze limits", id="spc-freeze", className="button"),
     ]
     note = (
-        "Freezing estimates the limits from the points shown and judges every later point by them; a point that breaks"
-        " a rule then raises an alert. Limits frozen before stay, for the points of their time. Leave a point out only when its"
-        " cause was found: it stays on the chart, and can be taken in again."
+        "Freezing estimates the limits from the points shown and judges every later point by them; a point that"
+        " breaks a rule then raises an alert. Limits frozen before stay, for the points of their time. Leave a point"
+        " out only when its cause was found: it stays on the chart, and can be taken in again."
     )
     return parts.panel("Decide", html.Div(fields, className="fields"), html.P(note, className="muted"))
 
