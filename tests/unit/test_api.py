@@ -46,6 +46,27 @@ def test_kpis_add_up_over_lines(client: TestClient) -> None:
     assert whole["duration"] == 9 * 4 * 3600 * 1_000_000
 
 
+def test_a_kpi_is_explained_by_the_rows_of_its_group_and_saved_as_a_file(client: TestClient) -> None:
+    window = {"from": "2026-03-04T05:00:00Z", "to": "2026-03-04T09:00:00Z", "by": "equipment"}
+    asked = window | {"kpi": "oee,mtbf", "convention": "iso22400"}
+    rows = {r["equipment"]: r for r in client.get("/api/v1/kpis", params=asked).json()["rows"]}
+    said = client.get("/api/v1/kpis/oee/explanation", params=window | {"of": "filler"}).json()
+    assert said["value"] == rows["filler"]["oee"]
+    for side in said["sides"]:
+        assert (
+            sum(g["amount"] for g in side["groups"])
+            == side["amount"]
+            == rows["filler"][f"oee_{side['name']}"]
+        )
+        assert {r["equipment"] for r in side["rows"]} == {"filler"}
+    lines = client.get("/api/v1/kpis", params=asked | {"format": "csv"}).text.splitlines()
+    assert lines[0].startswith("equipment,start,end,oee,oee_numerator,oee_denominator,mtbf,")
+    assert len(lines) == 1 + len(rows)
+    assert {"oee", "mtta"} <= {kpi["id"] for kpi in client.get("/api/v1/kpis/catalogue").json()}
+    refused = client.get("/api/v1/kpis/oea/explanation")
+    assert (refused.status_code, refused.json()["error"][:24]) == (400, "kpi: 'oea' is not one of")
+
+
 def test_kpis_by_hour_are_cut_at_local_hours(client: TestClient) -> None:
     window = {"from": "2026-03-04T05:30:00Z", "to": "2026-03-04T08:00:00Z"}
     rows = client.get("/api/v1/kpis", params=window | {"by": "hour"}).json()["rows"]

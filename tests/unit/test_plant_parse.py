@@ -257,6 +257,15 @@ MISTAKES = [
     ("", 'address = "s=filler.state"', "signal[0].address", "missing", "where"),
     ('6 = "runing"', '6 = "running"', 'signal[0].states."6"', "runing", '"running"?'),
     ('reason = "jamm"', 'reason = "jam"', 'signal[0].states."9".reason', "jamm", '"jam"?'),
+    ('name = "Water"\nvalue = -1', 'name = "Water"', "material[0].value", "less than nothing", "zero"),
+    ('name = "Water"\nvalue = "2 EUR"', 'name = "Water"', "material[0].value", "2 EUR", "without quotes"),
+    (
+        'cost_per_hour = 90\nstale_after = "15s"',
+        'stale_after = "15s"',
+        "equipment[0].cost_per_hour",
+        "not a machine",
+        "below it",
+    ),
     ('material = "watr"', 'upstream = ["filler"]', "equipment[3].material", '"watr"', "water"),
     (
         'level = "Area"\nmaterial = "water"',
