@@ -161,6 +161,8 @@ def test_a_stop_in_which_the_product_changes_is_a_changeover() -> None:
     assert minutes(rows(plant(**DETECT), STOP, orders=same), "changeover") == 0
     at_the_end = [(0, 4, "A", "p"), (15, None, "B", "q")]
     assert minutes(rows(plant(**DETECT), STOP, orders=at_the_end), "changeover") == 11
+    as_it_stops = [(0, 4, "A", "p"), (4, None, "B", "q")]
+    assert minutes(rows(plant(**DETECT), STOP, orders=as_it_stops), "changeover") == 11
     after = [(0, 15.1, "A", "p"), (15.1, None, "B", "q")]
     assert minutes(rows(plant(**DETECT), STOP, orders=after), "changeover") == 0
 
