@@ -212,6 +212,8 @@ def _value(values: Mapping[str, object], name: str) -> float | None:
 
 
 def _points(change: float) -> str:
+    if not change:
+        return "unchanged"
     text = f"{100 * change:+.1f}".replace("-", "\u2212")
     return f"{text} points"
 

@@ -60,7 +60,7 @@ def test_pages_are_found_and_ordered() -> None:
         (
             "/losses",
             {"stop": "filler|2026-03-04T08:57:00Z"},
-            ["Filler, stop of 09:57: what was it?", "Nobody has coded it"],
+            ["Filler, stop of 09:57: what was it?", "Nobody has said anything of it"],
         ),
         (
             "/alerts",
