@@ -332,6 +332,11 @@ def test_the_time_to_acknowledge_is_of_alerts_somebody_acknowledged() -> None:
     ]
 
 
+def test_failures_without_an_order_are_those_of_the_group_without_one() -> None:
+    rows = ledger(RUN | {"order": None}, STOP | {"order": None}, RUN | {"order": None})
+    assert summarise(rows, ["order"], plant(), kpis=["mtbf"]).select("order", "mtbf").rows() == [(None, 2.0)]
+
+
 def test_machines_side_by_side_are_one_step() -> None:
     of = plant(("a", "b", "c", "d"), {"b": ("a",), "c": ("a",), "d": ("b", "c")})
     assert steps(of).rows() == [
