@@ -225,6 +225,9 @@ def test_what_is_not_known_matters_only_where_it_makes_a_difference() -> None:
     )
     assert [said[3] for said in told(of, 10, spindle=[(0, 120)])] == ["running"]
     assert [said[3] for said in told(of, 10, spindle=[(0, 20)])] == ["unknown"]
+    # A text is no number.
+    text = {"spindle": [(0.0, "?")], "axis-mode": [(0.0, "X")]}
+    assert [said[3] for said in told(of, 10, **text)] == ["unknown"]  # type: ignore[arg-type]
     # The second rule is not known without the mode, but the third one means the same.
     hold = [(0.0, "HOLD")]
     assert [said[3] for said in told(of, 10, **{"axis-mode": hold})] == ["unknown"]  # type: ignore[arg-type]
