@@ -10,7 +10,18 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 Open = Callable[..., Page]
-PAGES = ("/", "/losses", "/trends", "/spc", "/improve?window=shift", "/alerts?alert=a1", "/shift", "/orders", "/docs")
+PAGES = (
+    "/",
+    "/losses",
+    "/kpis?kpi=oee&of=bottling",
+    "/trends",
+    "/spc",
+    "/improve?window=shift",
+    "/alerts?alert=a1",
+    "/shift",
+    "/orders",
+    "/docs",
+)
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -75,7 +86,9 @@ def test_a_stop_gets_its_reason_and_it_can_be_taken_back(open_page: Open, board:
     ask.get_by_role("button", name="Take it all back").click()
     expect(ask.locator("tbody tr")).to_have_count(3)
     expect(ask.locator("tbody tr").last).to_contain_text("Taken back")
-    assert [entry["reason"] for entry in board.backend.entries] == ["jam", "tool", None, None], "what comes, too"
+    assert [entry["reason"] for entry in board.backend.entries] == ["jam", "tool", None, None], (
+        "what comes, too"
+    )
 
 
 def test_a_bar_of_the_pareto_leads_to_its_stops(open_page: Open) -> None:
