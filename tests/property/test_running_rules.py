@@ -121,3 +121,18 @@ def test_the_rows_are_those_made_from_scratch(data: st.DataObject) -> None:
         counted = corrected(facts.increments, corrections)
         scratch = ledger(facts.intervals, counted, of_orders, recodes, RULED, window, edges)
         assert_frame_equal(found, scratch)
+
+
+def test_a_long_stop_becomes_a_changeover_when_the_next_product_is_started_in_it() -> None:
+    fold = Fold(RULED, Store().read, START)
+    running = RunningLedger(RULED, fold)
+    fold.accept(frame([(0, "a", "st", 1, None, 0), (10, "a", "st", 3, None, 0)], 0))
+    rows = empty(RECODES)
+    for now in (100, 150, 200):
+        spans = [("a", START, at(160), "A", "p"), ("a", at(160), None, "B", "q")]
+        spans = spans if now > 160 else [("a", START, None, "A", "p")]
+        runs = pl.DataFrame(spans, schema=dict(ORDER_RUNS), orient="row")
+        edges = [at(s) for s in range(0, now, 40)]
+        rows = running.rows(Window(START, at(now)), runs, empty(RECODES), edges)
+    stopped = rows.filter(pl.col("equipment") == "a", pl.col("state") == "down")
+    assert set(stopped["category"]) == {"changeover"}
