@@ -38,8 +38,8 @@ LASTING = 100_000_000
 """Microseconds."""
 FEWEST = 100
 """Parts below which nothing is said."""
-TOLERANCE = 0.05
-"""How far the best demonstrated cycle may be from the ideal one."""
+FASTER, SLOWER = 0.95, 1.1
+"""What the best demonstrated cycle may be of the ideal one. Somewhat slower is a loss that can be won."""
 BEST, SLOWEST = 0.1, 0.9
 
 SHAPE: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -175,9 +175,9 @@ def _verdict() -> pl.Expr:
         .then(pl.lit("too_few"))
         .when(pl.col("ideal").is_null())
         .then(pl.lit("missing"))
-        .when(ratio < 1 - TOLERANCE)
+        .when(ratio < FASTER)
         .then(pl.lit("too_slow"))
-        .when(ratio > 1 + TOLERANCE)
+        .when(ratio > SLOWER)
         .then(pl.lit("never_reached"))
         .otherwise(pl.lit("right"))
     )

@@ -92,7 +92,7 @@ def test_what_to_work_on(client: TestClient) -> None:
         row["equipment"]: row["verdict"]
         for row in client.get("/api/v1/ideal-cycles", params=window).json()["rows"]
     }
-    assert verdicts["cnc-1"] == "too_slow" and verdicts["filler"] == "right"
+    assert verdicts["cnc-1"] == "right" and verdicts["filler"] == "right"
     found = client.get("/api/v1/bottlenecks", params=window).json()
     assert {span["line"] for span in found["spans"]} == {"bottling", "machining"}
     assert found["shares"][0]["share"] == 1

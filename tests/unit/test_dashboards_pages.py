@@ -72,7 +72,7 @@ def test_pages_are_found_and_ordered() -> None:
         (
             "/improve",
             {"window": "shift"},
-            ["Why OEE changed", "points above", "CNC-1 held it up", "Too slow: it hides losses"],
+            ["Why OEE changed", "points above", "CNC-1 held it up", "Best shown", "Right"],
         ),
         ("/improve", {"window": "last", "machine": "press-1"}, ["two machines or more", "No cycle times"]),
         (

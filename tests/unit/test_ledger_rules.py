@@ -34,7 +34,9 @@ SHIFTS = (
     Shift(id="a", name="A", start=time(6), end=time(7), breaks=(Break(start=time(6, 20), end=time(6, 30)),)),
     Shift(id="b", name="B", start=time(7), end=time(8)),
 )
-HOLIDAY = CalendarException(date=date(2026, 3, 2), shifts=None, closed=((time(7, 30), time(7, 40)),), name="fire drill")
+HOLIDAY = CalendarException(
+    date=date(2026, 3, 2), shifts=None, closed=((time(7, 30), time(7, 40)),), name="fire drill"
+)
 WINDOW = Window(START, START + timedelta(hours=2))
 
 

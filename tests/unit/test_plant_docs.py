@@ -12,7 +12,6 @@ from infra import stores
 from infra.plantfile import load
 from plant.model import (
     BreakRule,
-    ChangeoverRule,
     ChannelConfig,
     ChartKind,
     Convention,
