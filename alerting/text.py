@@ -60,9 +60,7 @@ def slack(seconds: float) -> str:
 
 def title(alert: Alert) -> str:
     """What and why in words: "Filler stopped: Bottle jam"."""
-    return _line(
-        f"{alert.equipment_name} {_state(alert)}: {alert.reason_name or NO_REASON}", 200
-    )
+    return _line(f"{alert.equipment_name} {_state(alert)}: {alert.reason_name or NO_REASON}", 200)
 
 
 def _state(alert: Alert) -> str:

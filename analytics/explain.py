@@ -135,7 +135,7 @@ class _Sources:
         rows = self._rows(columns).with_columns(amount=expression)
         shown = [c for c in _SHOWN if c in rows.collect_schema()]
         rows = rows.select(*shown, "amount")
-        if _unit(columns) != "1":  # a step that yields nothing is all there is to say
+        if _unit_of(columns) != "1":  # a step that yields nothing is all there is to say
             rows = rows.filter(pl.col("amount") != 0)
         keys = [c for c in ("category", "reason", "step") if c in shown]
         sums = [pl.col("amount").sum(), pl.len().cast(pl.Int64).alias("rows")]
@@ -150,7 +150,7 @@ class _Sources:
         return Side(
             name,
             _amount(expression, table),
-            _unit(columns),
+            _unit_of(columns),
             terms,
             groups_found,
             rows_found.sort(by) if by else rows_found,
@@ -202,7 +202,12 @@ class _Sources:
 _SHOWN = ("equipment", "start", "end", "step", "category", "reason", "order", "material", "good", "made")
 
 
-def _unit(columns: Sequence[str]) -> str:
+def unit(expression: pl.Expr) -> str:
+    """Of an amount of a `Formula`: us (microseconds), parts, count or 1."""
+    return _unit_of(expression.meta.root_names())
+
+
+def _unit_of(columns: Sequence[str]) -> str:
     if set(columns) & {"rolled_yield", "yield_steps"}:
         return "1"
     if set(columns) & {"failures", "repairs", "acknowledged"}:

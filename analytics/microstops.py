@@ -15,6 +15,7 @@ CLUSTERS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "count": pl.Int64,  # micro-stops in it
     "lost": pl.Int64,  # microseconds in them
     "per_hour": pl.Float64,  # micro-stops per hour of the cluster
+    "reason": pl.String,  # of most of the time lost; null: nobody has said
     "raw": pl.String,  # raw state of most of the time lost; null: the machine said none
     "order": pl.String,  # during most of the time lost
     "material": pl.String,
@@ -38,7 +39,7 @@ def clusters(ledger: pl.DataFrame, apart: timedelta = APART, fewest: int = FEWES
     )
     numbered = stops.select("equipment", "stop_start", cluster=(~near.fill_null(False)).cum_sum())
     rows = pieces.join(numbered, on=["equipment", "stop_start"], how="left", maintain_order="left")
-    mostly = [_mostly(rows, name) for name in ("raw", "order", "material")]
+    mostly = [_mostly(rows, name) for name in ("reason", "raw", "order", "material")]
     found = (
         rows.group_by("cluster", maintain_order=True)
         .agg(

@@ -11,6 +11,7 @@ from analytics.idealcycle import audit, shape
 from analytics.microstops import clusters
 from dashboards import improvement, params, parts, words
 from dashboards import improvementcharts as charts
+from dashboards.figures import loss_name
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
 from plant.model import Plant
@@ -209,7 +210,7 @@ def _clusters(backend: Backend, ledger: pl.DataFrame, query: Query) -> Component
             words.length((row["end"] - row["start"]).total_seconds()),
             words.number(row["count"]),
             words.length(row["lost"] / 1e6),
-            row["raw"] or words.NONE,
+            loss_name(plant, row["reason"]) if row["reason"] else f"state {row['raw']}",
             row["order"] or words.NONE,
         )
         for row in clusters(ledger).head(SHOWN).iter_rows(named=True)

@@ -16,7 +16,7 @@ from dashboards.ports import Backend
 from plant.frames import Window
 
 PATH = "/losses"
-SHOWN = 200
+SHOWN = 60
 """Stops the table lists; the API gives all."""
 
 

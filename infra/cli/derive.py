@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from analytics.buckets import EVERY, edges
+from analytics.explain import unit
 from analytics.kpis import catalogue
 from analytics.ledger import ledger
 from analytics.summary import DIMENSIONS, summarise
@@ -28,7 +29,7 @@ from infra.thinned import thinned_samples
 from pipelines.derive import facts
 from pipelines.ports import HistorianError
 from plant.frames import RECODES, Window, empty
-from plant.model import Plant
+from plant.model import Convention, Plant
 from plant.parse import PlantErrors
 from plant.states import TimeCategory
 
@@ -74,7 +75,9 @@ def run(
         table.write_parquet(parquet)
         console.print(f"{table.height} rows in {parquet}", highlight=False)
     if json:
-        jsonlib.dump([_row(row, groups) for row in table.iter_rows(named=True)], sys.stdout, indent=1)
+        used = plant.settings.convention
+        found = [_row(row, groups, used) for row in table.iter_rows(named=True)]
+        jsonlib.dump(found, sys.stdout, indent=1)
         sys.stdout.write("\n")
     elif parquet is None:
         _print(table, groups)
@@ -168,7 +171,7 @@ def _ledger(
     return ledger(found.intervals, found.increments, runs, empty(RECODES), plant, window, cuts)
 
 
-def _row(row: Mapping[str, object], groups: Sequence[str]) -> dict[str, object]:
+def _row(row: Mapping[str, object], groups: Sequence[str], convention: Convention) -> dict[str, object]:
     """A row of the JSON output; durations in seconds, KPI parts in seconds or parts as the KPI defines."""
     counts = {name: row[name] for name in ("good", "reject", "rework")}
     return {
@@ -180,12 +183,8 @@ def _row(row: Mapping[str, object], groups: Sequence[str]) -> dict[str, object]:
         "kpis": {
             kpi: {
                 "value": row[kpi],
-                "numerator": row[f"{kpi}_numerator"]
-                if in_parts(row, kpi)
-                else _seconds(row[f"{kpi}_numerator"]),
-                "denominator": row[f"{kpi}_denominator"]
-                if in_parts(row, kpi)
-                else _seconds(row[f"{kpi}_denominator"]),
+                "numerator": _amount(row, kpi, "numerator", convention),
+                "denominator": _amount(row, kpi, "denominator", convention),
                 "coverage": row["coverage"],
             }
             for kpi in catalogue()
@@ -194,9 +193,14 @@ def _row(row: Mapping[str, object], groups: Sequence[str]) -> dict[str, object]:
     }
 
 
-def in_parts(row: Mapping[str, object], kpi: str) -> bool:
-    """Whether numerator and denominator are parts, not time: quality where no ideal cycle weighs them."""
-    return kpi == "quality" and not row["rated_ideal"]
+def _amount(row: Mapping[str, object], kpi: str, side: str, convention: Convention) -> object:
+    """Numerator or denominator of a KPI: seconds where it is time, else as it is."""
+    formula = catalogue()[kpi].formulas[convention]
+    while formula.otherwise and not any(row[c] for c in formula.denominator.meta.root_names()):
+        formula = formula.otherwise
+    value = row[f"{kpi}_{side}"]
+    of = formula.numerator if side == "numerator" else formula.denominator
+    return _seconds(value) if formula.times is None and unit(of) == "us" else value
 
 
 def _seconds(value: object) -> float | None:

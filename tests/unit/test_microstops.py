@@ -9,7 +9,18 @@ from plant.frames import LEDGER
 from plant.states import TimeCategory
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
-COLUMNS = ("equipment", "start", "end", "raw", "order", "material", "stop_start", "category", "duration")
+COLUMNS = (
+    "equipment",
+    "start",
+    "end",
+    "reason",
+    "raw",
+    "order",
+    "material",
+    "stop_start",
+    "category",
+    "duration",
+)
 
 
 def stops(*spans: tuple[str, float, float, str], cut: bool = False) -> pl.DataFrame:
@@ -23,7 +34,7 @@ def stops(*spans: tuple[str, float, float, str], cut: bool = False) -> pl.DataFr
             end = start + timedelta(seconds=seconds / pieces)
             length = (end - start) // timedelta(microseconds=1)
             category = TimeCategory.MICRO_STOP.value
-            rows.append((machine, start, end, raw, "o", "p", begin, category, length))
+            rows.append((machine, start, end, raw.upper(), raw, "o", "p", begin, category, length))
     return pl.DataFrame(rows, schema={c: LEDGER[c] for c in COLUMNS}, orient="row")
 
 
@@ -33,7 +44,7 @@ def test_stops_close_to_each_other_are_a_cluster_and_single_ones_are_not() -> No
     (found,) = clusters(rows).rows(named=True)
     assert found["equipment"] == "a" and found["count"] == 3 and found["lost"] == 90_000_000
     assert found["start"] == START and found["end"] == START + timedelta(minutes=10, seconds=30)
-    assert found["raw"] == "jam" and found["order"] == "o"
+    assert found["raw"] == "jam" and found["reason"] == "JAM" and found["order"] == "o"
     assert round(found["per_hour"], 3) == round(3 / (10.5 / 60), 3)
 
 
