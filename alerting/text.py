@@ -117,6 +117,8 @@ def body(plant: Plant, alert: Alert, kind: Kind, told: str, late: timedelta, now
 
 def _ended(alert: Alert) -> str:
     because = Standing(alert.returned_because or Standing.STOP_ENDED)
+    if alert.rule == OUT_OF_CONTROL and because is Standing.STOP_ENDED:
+        return "the newest point breaks no rule"
     unknown = alert.machine_state is MachineState.UNKNOWN and because is Standing.STOP_ENDED
     return "data is back" if unknown else _ENDED[because]
 

@@ -234,3 +234,14 @@ def test_health_and_metrics(client: TestClient, board_backend: Any, broadcast: B
 def test_times_in_answers_have_a_zone(client: TestClient) -> None:
     row = client.get("/api/v1/ledger?limit=1").json()["rows"][0]
     assert datetime.fromisoformat(row["start"]).tzinfo is not None
+
+
+def test_a_control_chart_has_points_and_refuses_what_the_plant_does_not_have(client: TestClient) -> None:
+    window = {"from": "2026-03-04T05:00:00Z", "to": "2026-03-04T09:00:00Z", "machine": "filler"}
+    chart = client.get("/api/v1/spc", params=window | {"signal": "@rejects", "chart": "u"}).json()
+    assert (chart["study"], chart["chart"], chart["capability"]) == ("u per hour", "u", [])
+    assert chart["points"]
+    for name in ("machine", "signal", "per", "chart"):
+        answer = client.get("/api/v1/spc", params=window | {name: "nonsense"})
+        assert answer.status_code == 400, name
+        assert f"{name}: 'nonsense' is not one of" in answer.text

@@ -586,3 +586,27 @@ def test_an_exception_for_equipment_of_another_calendar_is_refused() -> None:
     (error,) = errors(GOOD + ROTA)
     assert error.path == "calendar[1].exception[1].equipment[0]"
     assert "does not work by" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "problem", "fix"),
+    [
+        ("lower = 5\nupper = 4", "lower", "not below upper", "Swap"),
+        ("lower = 5\ntarget = 4", "target", "outside of lower", "between"),
+        ("upper = 5\ntarget = 6", "target", "outside of upper", "between"),
+        ("spc = 3", "spc", "not a table", "chart ="),
+        ('spc = { chart = "p" }', "spc.chart", "counts rejects", "xbar_r"),
+        ("spc = { size = 2 }", "spc.size", "single values", "Remove size"),
+        ('spc = { chart = "xbar_r", size = 26 }', "spc.size", "26 is no size", "xbar_s"),
+        ('spc = { by = "count", every = "1min" }', "spc.every", 'by = "time"', "Remove every"),
+        ("spc = { slack = 1 }", "spc.slack", "no slack", "cusum"),
+        ('spc = { chart = "ewma", weight = 0 }', "spc.weight", "not above 0", "share"),
+        ('spc = { chart = "cusum", decision = 0 }', "spc.decision", "too small", "above zero"),
+    ],
+)
+def test_a_mistake_in_a_specification_is_named(written: str, key: str, problem: str, fix: str) -> None:
+    more = '[[signal]]\nequipment = "filler"\nid = "torque"\nrole = "process_value"\n'
+    found = errors(f"{GOOD}{more}{written}\n")
+    (error,) = [e for e in found if e.path == f"signal[4].{key}"]
+    assert problem in error.problem
+    assert fix in error.fix
