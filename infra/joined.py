@@ -3,29 +3,23 @@
 from collections.abc import Collection
 from dataclasses import replace
 
+from analytics.firstcause import Topology
 from plant.model import Plant
 
 
 def joined(plant: Plant, equipment: Collection[str]) -> set[str]:
     """The machines and those they feed or are fed by, over any number of others."""
-    feeds = {m.id: set(m.upstream) for m in plant.machines()}
-    found, more = set(equipment), set(equipment)
-    while more:
-        more = {
-            other
-            for other, fed_by in feeds.items()
-            if other not in found and (fed_by & more or any(other in feeds.get(m, ()) for m in more))
-        }
-        found |= more
-    return found & set(feeds)
+    topology = Topology(plant)
+    return topology.connected(set(equipment) & topology.before.keys())
 
 
 def components(plant: Plant) -> list[list[str]]:
     """All machines, those that are joined together; each in order of their ids, as are the lists."""
+    topology = Topology(plant)
     found: list[list[str]] = []
-    left = sorted(m.id for m in plant.machines())
+    left = sorted(topology.before)
     while left:
-        together = joined(plant, left[:1])
+        together = topology.connected(left[:1])
         found.append(sorted(together))
         left = [m for m in left if m not in together]
     return found

@@ -1,5 +1,6 @@
 """A backfill stores what one derivation of everything gives, however it is cut, as often as it is repeated."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from polars.testing import assert_frame_equal
 from infra.backfill import partitions, run
 from infra.backfill.partitions import BackfillError
 from infra.folder import DataFolder
+from infra.joined import components, joined
 from infra.records.audit import Audit
 from infra.records.corrections import Restatements
 from infra.records.jobs import ShiftClosures
@@ -150,3 +152,43 @@ def test_a_worker_that_does_not_see_the_data_says_so(works: tuple[Plant, DataFol
     task = partitions.tasks(plant, data.root / "elsewhere", partitions.days(["saw"], WINDOW), 1000)[0]
     with pytest.raises(BackfillError, match=r"does not see .* mount the data folder"):
         partitions.thin_out(task)
+
+
+def test_the_reading_a_counter_goes_on_from_may_be_of_days_before_what_is_read(tmp_path: Path) -> None:
+    window = Window(START + timedelta(days=3), START + timedelta(days=4))
+    away = pl.col("time").is_between(START + timedelta(hours=1), window.start + timedelta(hours=2))
+    gone = samples(machines=["saw"]).filter(~((pl.col("signal") == "good") & away))
+    plant, data = make(tmp_path, gone)
+    backfill(plant, data, window)
+    assert_frame_equal(stored(plant, data, window), at_once(plant, gone, window))
+
+
+def test_a_day_that_was_not_over_is_read_again(works: tuple[Plant, DataFolder]) -> None:
+    plant, data = works
+    window = Window(WINDOW.start, START + timedelta(days=1, hours=17))
+    backfill(plant, data, window, now=window.end + timedelta(minutes=5))
+    again = backfill(plant, data, window)
+    assert again.partitions - again.kept == 1, "the last day, of which an hour more is looked at now"
+    assert_frame_equal(stored(plant, data, window), at_once(plant, SAMPLES, window))
+
+
+def test_what_another_plant_file_needs_is_read_again(works: tuple[Plant, DataFolder]) -> None:
+    plant, data = works
+    backfill(plant, data)
+    machines = {
+        e.id: replace(e, stale_after=timedelta(minutes=2)) if e.stale_after else e
+        for e in plant.equipment.values()
+    }
+    sooner = replace(plant, equipment=machines)
+    assert backfill(sooner, data).kept == 0, "what was kept was thinned out for 20 minutes"
+    assert_frame_equal(stored(*works), at_once(sooner, SAMPLES))
+
+
+def test_machines_are_joined_over_what_is_no_machine(works: tuple[Plant, DataFolder]) -> None:
+    plant, _ = works
+    saw = replace(plant.equipment["saw"], upstream=("line",))
+    line = replace(plant.equipment["line"], upstream=("press",))
+    fed = replace(plant, equipment={**plant.equipment, "saw": saw, "line": line})
+    assert components(plant) == [["cap", "fill", "pack"], ["press"], ["saw"]]
+    assert components(fed) == [["cap", "fill", "pack"], ["press", "saw"]]
+    assert joined(fed, ["saw", "line"]) == {"press", "saw"}
