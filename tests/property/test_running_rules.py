@@ -136,3 +136,18 @@ def test_a_long_stop_becomes_a_changeover_when_the_next_product_is_started_in_it
         rows = running.rows(Window(START, at(now)), runs, empty(RECODES), edges)
     stopped = rows.filter(pl.col("equipment") == "a", pl.col("state") == "down")
     assert set(stopped["category"]) == {"changeover"}
+
+
+def test_a_stop_that_goes_on_becomes_a_changeover_when_an_order_begins_after_one_that_is_over() -> None:
+    """The runs before stay as they are: what is new begins deep in the stop."""
+    fold = Fold(RULED, Store().read, START)
+    running = RunningLedger(RULED, fold)
+    fold.accept(frame([(0, "a", "st", 1, None, 0), (10, "a", "st", 3, None, 0)], 0))
+    over, next_one = ("a", START, at(50), "A", "p"), ("a", at(160), None, "B", "q")
+    rows = empty(RECODES)
+    for now in (100, 150, 200):
+        runs = pl.DataFrame([over, next_one][: 1 + (now > 160)], schema=dict(ORDER_RUNS), orient="row")
+        edges = [at(s) for s in range(0, now, 40)]
+        rows = running.rows(Window(START, at(now)), runs, empty(RECODES), edges)
+    stopped = rows.filter(pl.col("equipment") == "a", pl.col("state") == "down")
+    assert set(stopped["category"]) == {"changeover"}

@@ -305,3 +305,14 @@ def test_the_shift_has_a_target_and_a_forecast() -> None:
         datetime(2026, 10, 24, 22, tzinfo=UTC),
         datetime(2026, 10, 25, 23, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize("name", buckets.EVERY)
+def test_every_row_finds_its_bucket_where_the_clocks_go_back_half_an_hour(name: str) -> None:
+    howe = ZoneInfo("Australia/Lord_Howe")
+    first = datetime(2026, 4, 3, 3, 20, tzinfo=UTC)
+    times = pl.Series(
+        "t", [first + n * timedelta(minutes=10) for n in range(400)], dtype=pl.Datetime("us", "UTC")
+    )
+    found = times.to_frame().select(buckets.bucket_of("t", Window(first, times[-1]), howe, name))
+    assert found.to_series().to_list() == buckets.bucket(times, howe, name).to_list()

@@ -357,6 +357,18 @@ def test_machines_side_by_side_are_one_step() -> None:
     assert found["fall_off_ratio"] == pytest.approx(20 / 100)
 
 
+def test_a_step_that_yields_nothing_is_among_the_rows_behind_a_rolled_yield() -> None:
+    of = plant(("a", "b"), {"b": ("a",)})
+    made = {"minutes": 60, "category": "running"}
+    rows = ledger(
+        made | {"equipment": "a", "good": 90, "reject": 10},
+        made | {"equipment": "b", "good": 0, "reject": 90},
+    )
+    found = explain(catalogue()["rolled_throughput_yield"], rows, of)
+    assert found.value == 0
+    assert found.sides[0].groups["amount"].to_list() == [0.9, 0.0]
+
+
 def test_losses_in_money() -> None:
     found = {row["loss"]: row for row in six_big_losses(SHIFT, plant()).iter_rows(named=True)}
     minutes = {loss: row["duration"] / MINUTE for loss, row in found.items()}

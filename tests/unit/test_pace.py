@@ -134,3 +134,34 @@ def test_interval_and_probability_are_one_statement(found: Pace, parts: int) -> 
     assert all(a is not None and b is not None and a >= b - 1e-9 for a, b in pairwise(risks))
     if latest is not None and latest > found.wait + 1 and found.parts_variance:
         assert found.late(parts, latest, None) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_the_interval_is_that_of_students_t() -> None:
+    found = pace(*[("running", 15, 80), ("running", 15, 60)] * 4)
+    spread = (800 / 7 / 900 * (600 + 600**2 / 7200)) ** 0.5
+    # t of 7 degrees of freedom, 0.9.
+    assert found.output(600) == pytest.approx((70 / 900 * 600, 1.415 * spread), rel=3e-3)
+
+
+def test_what_is_made_until_then_is_made_after_the_stop() -> None:
+    rows = ("running", 15, 90), ("running", 15, 90), ("unplanned_downtime", 5, 0)
+    found = pace(*rows)
+    assert found.wait == 5 * MINUTE
+    assert found.output(5 * MINUTE)[0] == 0
+    assert found.output(15 * MINUTE)[0] == pytest.approx(found.parts * 10 * MINUTE)
+
+
+def test_a_stop_that_is_still_short_is_waited_for_too() -> None:
+    assert pace(("running", 15, 90), ("micro_stop", 1, 0)).wait == MINUTE
+
+
+def test_time_that_counts_is_of_the_last_day_and_with_changeovers_where_asked() -> None:
+    assert pace(("running", 15, 10), ("unknown", 24 * 60, 0), ("running", 15, 90)).rated == 900
+    rows = ledger(("changeover", 15, 0), ("running", 15, 90))
+    assert paces(rows, at(30))["m"].rated == 900
+    assert paces(rows, at(30), changeovers=True)["m"].rated == 1800
+
+
+def test_one_part_without_an_ideal_cycle_and_parts_are_counted() -> None:
+    rows = ledger(("running", 15, 80), ("running", 15, 60)).with_columns(unrated=pl.Series([1, 0]))
+    assert paces(rows, at(30))["m"].earned is None

@@ -446,6 +446,7 @@ def test_a_point_left_out_counts_for_nothing_until_it_is_taken_in_again() -> Non
     out = Exclusion(time=T0 + 8 * MINUTE, excluded=True, at=T0, user="ana", why="gauge dropped")
     without = study(points, plan, [], [out], everything(points))
     assert without.estimate and without.estimate.center == pytest.approx(0.5)
+    assert without.points["center"][0] == pytest.approx(0.5), "nor for the limits that are drawn"
     assert without.points["excluded"].to_list().index(True) == 8
     assert without.points["value"][8] == 500 and marks(without, "N1") == []
     back = Exclusion(time=out.time, excluded=False, at=T0, user="ana", why="it was real")
@@ -513,3 +514,20 @@ def test_an_inspection_ends_with_a_pause() -> None:
     given = samples([0, 5, 9, 600, 610, 900], [1, 2, 3, 4, 5, 6])
     found = subgroups(given, plan, [], T0 + timedelta(seconds=910))
     assert found["n"].to_list() == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "usual"),
+    [
+        (ChartKind.I_MR, values([[0], [1], [0], [1]]), 1.0),
+        (ChartKind.XBAR_R, values([[0, 1], [1, 2], [0, 1]]), 1.0),
+        (ChartKind.XBAR_S, values([[0, 1], [1, 2], [0, 1]]), 0.5**0.5),
+    ],
+    ids=lambda value: str(value) if isinstance(value, ChartKind) else "",
+)
+def test_the_spread_of_two_has_limits_at_three_sigma(
+    kind: ChartKind, points: pl.DataFrame, usual: float
+) -> None:
+    found = drawn(points, kind).points.row(1, named=True)
+    lines = found["spread_lower"], found["spread_center"], found["spread_upper"]
+    assert lines == pytest.approx((0, usual, 3.267 * usual), abs=1e-3)
