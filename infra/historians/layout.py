@@ -5,10 +5,12 @@ are small and quick to read. Any reader of Parquet reads it.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from plant.frames import SAMPLES
@@ -16,7 +18,11 @@ from plant.frames import SAMPLES
 LARGEST, SMALLEST = 100_000, 20_000
 """Rows of a group: a long series is cut so that a read of an hour skips the rest of it; short ones share a group."""
 
-_EMPTY = pl.DataFrame(schema=dict(SAMPLES)).to_arrow(compat_level=pl.CompatLevel.oldest())
+
+@cache
+def _schema() -> pa.Schema:
+    # Not when this module is loaded: it starts threads, which a process that forks must not have.
+    return pl.DataFrame(schema=dict(SAMPLES)).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 
 
 class SampleFile:
@@ -25,7 +31,7 @@ class SampleFile:
     def __init__(self, sink: Path | BinaryIO) -> None:
         self._writer = pq.ParquetWriter(
             sink,
-            _EMPTY.schema,
+            _schema(),
             compression="zstd",
             compression_level=1,
             use_dictionary=["equipment", "signal", "text", "quality"],
@@ -34,7 +40,7 @@ class SampleFile:
 
     def append(self, rows: pl.DataFrame) -> None:
         """Rows (`plant.frames.SAMPLES`) sorted by (equipment, signal, time), after those already there."""
-        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_EMPTY.schema)
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_schema())
         for first, length in _groups(rows):
             self._writer.write_table(table.slice(first, length), row_group_size=length)
 
