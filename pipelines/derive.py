@@ -1,6 +1,6 @@
 """From samples to facts to the ledger. Live (`pipelines.fold`) and offline use these same functions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,8 +13,11 @@ from analytics.orders import order_edges, order_runs, products
 from analytics.readings import readings, series
 from analytics.telling import input_edges, lapses, told, told_edges
 from analytics.timeline import intervals, state_edges, state_map
-from plant.frames import ORDER_RUNS, RECODES, Window, empty
+from plant.frames import LEDGER, ORDER_RUNS, RECODES, Window, empty
 from plant.model import Plant
+
+GROUP_ROWS = 500_000
+"""About the most samples derived at once: whole machines, at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataF
 
 
 def derive(
-    samples: pl.DataFrame,
+    samples: pl.DataFrame | pl.LazyFrame,
     plant: Plant,
     window: Window,
     orders: pl.DataFrame | None = None,
@@ -67,24 +70,53 @@ def derive(
 ) -> pl.DataFrame:
     """The ledger (`plant.frames.LEDGER`) of a window, from samples to rows.
 
+    Machines are derived in groups of `GROUP_ROWS`, so memory is bounded if `samples` is a scan of a file: thin and sink
+    a long history first (`pipelines.thin`).
     Samples before the window say how it begins, samples after it how long its last stops were; give both.
     `runs` (`ORDER_RUNS`): booked order runs, in place of the order signal on the machines that occur in them.
     `until`: what lies behind it is not used, and an open stop is judged by its length up to it; by default
     the end of the window or of the samples, whichever is later.
     """
+    rows, cuts = samples.lazy(), list(edges)
     if until is None:
-        newest = samples.select(pl.col("time").max()).item()
+        newest = rows.select(pl.col("time").max()).collect(engine="streaming").item()
         until = window.end if newest is None else max(window.end, newest + timedelta(microseconds=1))
-    found = facts(samples, plant, until, orders)
-    return ledger(
-        found.intervals,
-        found.increments if corrections is None else corrected(found.increments, corrections),
-        booked(found.runs, runs),
-        empty(RECODES) if recodes is None else recodes,
-        plant,
-        window,
-        edges,
-    )
+    recodes = empty(RECODES) if recodes is None else recodes
+    found = [empty(LEDGER)]
+    for group in _groups(rows, plant):
+        ours = pl.col("equipment").is_in(group)
+        shown = facts(rows.filter(ours).collect(), plant, until, orders)
+        counted = shown.increments if corrections is None else corrected(shown.increments, corrections)
+        without = {machine.id: window.end for machine in plant.machines() if machine.id not in group}
+        found.append(
+            ledger(
+                shown.intervals,
+                counted.filter(ours),
+                booked(shown.runs, runs).filter(ours),
+                recodes.filter(ours),
+                plant,
+                window,
+                cuts,
+                since=without,
+            )
+        )
+    return pl.concat(found)
+
+
+def _groups(samples: pl.LazyFrame, plant: Plant) -> Iterator[list[str]]:
+    """The machines of a plant in their order in the ledger, those together that have few samples."""
+    counts = samples.group_by("equipment").len().collect(engine="streaming")
+    rows = dict(counts.iter_rows())
+    group: list[str] = []
+    held = 0
+    for machine in sorted(m.id for m in plant.machines()):
+        if group and held + rows.get(machine, 0) > GROUP_ROWS:
+            yield group
+            group, held = [], 0
+        group.append(machine)
+        held += rows.get(machine, 0)
+    if group:
+        yield group
 
 
 def corrected(increments: pl.DataFrame, corrections: pl.DataFrame) -> pl.DataFrame:

@@ -214,7 +214,7 @@ def ours(path: Path, window: Window, scratch: Path) -> Tables:
     plant, samples = build_plant(), pl.scan_parquet(path).drop("received")  # sorted: nothing is there twice
     thin(samples, plant).sink_parquet(scratch / "thin.parquet")
     minutes(samples, plant).sink_parquet(scratch / "minutes.parquet")
-    kept = pl.read_parquet(scratch / "thin.parquet").with_columns(received="time")
+    kept = pl.scan_parquet(scratch / "thin.parquet").with_columns(received="time")
     ledger = derive(kept, plant, window, runs=build_runs(window), until=window.end)
     return {
         "figures": summarise(ledger, GROUP, plant).select(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+import pipelines.derive
 from analytics.ledger import ledger
-from pipelines.derive import booked, derive, facts
+from pipelines.derive import booked, corrected, derive, facts
 from pipelines.fold import Fold
-from plant.frames import RECODES, SAMPLES, Window, empty
+from plant.frames import CORRECTIONS, RECODES, SAMPLES, Window, empty
 from plant.model import (
     Break,
     Equipment,
@@ -139,6 +141,17 @@ RECODED = pl.DataFrame(
 )
 
 
+CORRECTED = pl.DataFrame(
+    [
+        ("a", at(120), "good", 3, "ada", at(700), ""),
+        ("b", at(130), "reject", 2, "ada", at(701), ""),
+        ("b", at(640), "good", -1, "bob", at(702), ""),
+    ],
+    schema=dict(CORRECTIONS),
+    orient="row",
+)
+
+
 class Store:
     """Everything ever sent, as a historian would return it: unique, the row received last."""
 
@@ -179,6 +192,23 @@ def test_any_batches_in_any_order_give_the_ledger_of_one_shot(drawn: list, data:
     assert_frame_equal(live.intervals, seen.intervals)
     assert_frame_equal(live.increments, seen.increments)
     assert_frame_equal(live.runs, seen.runs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(sample(), max_size=60), st.integers(0, 40), st.booleans())
+def test_machines_derived_apart_have_the_ledger_of_all(drawn: list, most: int, told: bool) -> None:
+    samples = frame(drawn)
+    seen = facts(samples, PLANT, at(901), ORDERS)
+    runs = seen.runs.with_columns(order=pl.lit("booked")) if told else None
+    corrections = CORRECTED if told else empty(CORRECTIONS)
+    counted = corrected(seen.increments, corrections)
+    edges = [at(77), at(500)]
+    expected = ledger(seen.intervals, counted, booked(seen.runs, runs), RECODED, PLANT, WINDOW, edges)
+    with patch.object(pipelines.derive, "GROUP_ROWS", most):
+        found = derive(
+            samples.lazy(), PLANT, WINDOW, ORDERS, RECODED, runs, at(901), iter(edges), corrections
+        )
+    assert_frame_equal(found, expected)
 
 
 @settings(max_examples=30, deadline=None)
