@@ -29,7 +29,7 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
     inner = _TOP + _HEAD + (_BOTTOM + _BETWEEN if both else 0)
     layout = frame(theme, inner + 60)
     layout |= {"showlegend": False, "hovermode": "closest"}
-    layout["margin"] |= {"l": 62, "r": 78, "t": 20, "b": 40}
+    layout["margin"] |= {"l": 62, "r": 112, "t": 20, "b": 40}
     layout["xaxis"] |= {"type": "date", "showgrid": False, "anchor": "y2" if both else "y"}
     axis = layout.pop("yaxis")
     tops = {"location": inner - _HEAD, "spread": _BOTTOM}
@@ -214,7 +214,7 @@ def histogram(
         heights[min(bins - 1, int((one - low) / width))] += 1
     layout = frame(theme, 260)
     layout |= {"showlegend": False, "bargap": 0.06}
-    layout["margin"] |= {"l": 44, "r": 16, "t": 30, "b": 40}
+    layout["margin"] |= {"l": 62, "r": 16, "t": 30, "b": 40}
     layout["xaxis"] |= {
         "title": {"text": escape(unit)},
         "showgrid": False,
