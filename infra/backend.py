@@ -27,7 +27,7 @@ from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
-from infra.correcting import Correcting
+from infra.ledger.correcting import Correcting
 from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit

@@ -28,7 +28,7 @@ class DataFolder:
     logs = property(lambda self: self.root / "logs")
     records = property(lambda self: self.root / "records.sqlite")
     ledger = property(lambda self: self.root / "ledger")
-    """The stored ledger in columns (`infra.ledgercache`): may be removed at any time."""
+    """The stored ledger in columns (`infra.ledger.cache`): may be removed at any time."""
     backfill = property(lambda self: self.root / "backfill")
     """What a backfill has thinned out so far (`infra.backfill`): may be removed, to begin anew."""
     collectors = property(lambda self: self.root / "collectors")

@@ -15,10 +15,8 @@ from analytics.gaps import states_from_cycles
 from analytics.idealcycle import rated_cycles
 from execution.orders import JobOrder
 from infra.historians.waiting import History
-from infra.joined import joined, part_of
-from infra.records.database import Database
-from infra.records.orders import Orders
-from infra.rederive import (
+from infra.ledger.joined import joined, part_of
+from infra.ledger.rederive import (
     AHEAD,
     discrete_signals,
     ledger_of,
@@ -29,7 +27,9 @@ from infra.rederive import (
     stored_samples,
     whole_samples,
 )
-from infra.restating import Why, reach, restate
+from infra.ledger.restating import Why, reach, restate
+from infra.records.database import Database
+from infra.records.orders import Orders
 from pipelines.derive import Facts
 from pipelines.fold import Fold
 from pipelines.ports import HistorianError
@@ -131,12 +131,12 @@ class Live:
     def restate(
         self, connection: Connection, equipment: str, window: Window, now: datetime, why: Why
     ) -> list[tuple[str, Window]]:
-        """`infra.restating.restate` by what is known now."""
+        """`infra.ledger.restating.restate` by what is known now."""
         derive = partial(self._again, now)
         return restate(connection, self.plant, derive, equipment, window, now, why)
 
     def reach(self, equipment: str, span: Window, limit: datetime) -> Window:
-        """`infra.restating.reach` in the history."""
+        """`infra.ledger.restating.reach` in the history."""
         return reach(self._history, self.plant, equipment, span, limit)
 
     def _again(

@@ -31,7 +31,9 @@ from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.historians.waiting import WithWaiting
 from infra.ingest import Ingest
-from infra.ledgercache import LedgerCache
+from infra.ledger.cache import LedgerCache
+from infra.ledger.restating import Why
+from infra.ledger.stored import window_of
 from infra.live import Live
 from infra.metrics import Metrics
 from infra.orderbook import OrderBook
@@ -40,13 +42,11 @@ from infra.records.alerts import SqlAlerts
 from infra.records.arrivals import Arrivals
 from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
-from infra.restating import Why
 from infra.shifts import period, running, shift_view, working_since
 from infra.sourcewatch import SourceWatch
 from infra.spcwatch import OutOfControl, SpcWatch, with_orders, with_spc
 from infra.spcwatch import statuses as spc_statuses
 from infra.statuses import machine_statuses
-from infra.storedledger import window_of
 from infra.stores import open_database, open_historian
 from infra.storing import Storing
 from infra.storingalert import storing_status, with_storing
@@ -222,7 +222,7 @@ class Runtime:
     def restate(
         self, connection: Connection, equipment: str, window: Window, now: datetime, why: Why
     ) -> list[tuple[str, Window]]:
-        """`infra.restating.restate` by the plant in use; within `alone`."""
+        """`infra.ledger.restating.restate` by the plant in use; within `alone`."""
         return self._live.restate(connection, equipment, window, now, why)
 
     @contextmanager

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from infra.closing import close_shifts
-from infra.replanning import follow_plant
+from infra.ledger.closing import close_shifts
+from infra.ledger.replanning import follow_plant
 from infra.runtime import Runtime
 
 log = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from dashboards.live import Broadcast
 from dashboards.ports import Backend
 from dashboards.server import Server
 from infra.backend import PlantBackend
-from infra.closing import close_shifts
 from infra.collecting import CollectorProcesses
 from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.leading import leading
+from infra.ledger.closing import close_shifts
 from infra.onboarding.looks import Looks
 from infra.plantfile import PlantWatch, with_options, with_secrets
 from infra.records.alerts import SqlAlerts

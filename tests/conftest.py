@@ -42,10 +42,10 @@ from dashboards.view import (
 )
 from infra.collecting import CollectorProcess
 from infra.historians.memory import MemoryHistorian
+from infra.ledger.reported import figures
 from infra.onboarding.looks import Looks
 from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
-from infra.reported import figures
 from infra.sources import source_views
 from pipelines.derive import corrected
 from plant.frames import CORRECTIONS, INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window

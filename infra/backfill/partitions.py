@@ -16,10 +16,10 @@ import polars as pl
 from analytics.readings import series
 from infra.folder import DataFolder
 from infra.historians.segments import Folder
-from infra.joined import components, part_of
+from infra.ledger.joined import components, part_of
+from infra.ledger.rederive import discrete_signals
 from infra.plantfile import with_secrets
 from infra.records.ledger import DAY, days_of
-from infra.rederive import discrete_signals
 from infra.stores import open_historian
 from pipelines.ports import HistorianError
 from pipelines.thin import thin

@@ -29,13 +29,13 @@ from infra.backfill.partitions import (
 )
 from infra.folder import DataFolder
 from infra.historians.waiting import WithWaiting
-from infra.joined import part_of
+from infra.ledger.joined import part_of
+from infra.ledger.rederive import AHEAD, ledger_said, said_on, stored_facts, whole_samples
+from infra.ledger.restating import Why, common, keep
 from infra.records.audit import Audit
 from infra.records.corrections import Restatement
 from infra.records.database import Database, serialise
 from infra.records.ledger import DAY, LedgerRows, days_of
-from infra.rederive import AHEAD, ledger_said, said_on, stored_facts, whole_samples
-from infra.restating import Why, common, keep
 from infra.shifts import shift_edges, shift_ends
 from pipelines.accept import accept
 from pipelines.derive import Facts

@@ -23,9 +23,9 @@ from execution.orders import JobOrder
 from execution.running import machine_runs, scheduled_runs
 from infra.cli import plant_time
 from infra.folder import DataFolder
+from infra.ledger.thinned import thinned_samples
 from infra.plantfile import load, with_secrets
 from infra.stores import open_historian
-from infra.thinned import thinned_samples
 from pipelines.derive import facts
 from pipelines.ports import HistorianError
 from plant.frames import RECODES, Window, empty

@@ -17,10 +17,10 @@ from analytics.summary import summarise
 from infra.cli.opened import existing_database
 from infra.folder import DataFolder
 from infra.historians.waiting import History
+from infra.ledger.rederive import discrete_signals, ledger_of, stored_facts, stored_samples
+from infra.ledger.replanning import dirty
 from infra.plantfile import load, with_secrets
 from infra.records.database import Database, RecordsError
-from infra.rederive import discrete_signals, ledger_of, stored_facts, stored_samples
-from infra.replanning import dirty
 from infra.stores import open_historian
 from pipelines.ports import HistorianError
 from plant.basis import Dirty, basis

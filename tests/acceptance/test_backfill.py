@@ -12,12 +12,12 @@ from polars.testing import assert_frame_equal
 from infra.backfill import partitions, run
 from infra.backfill.partitions import BackfillError
 from infra.folder import DataFolder
-from infra.joined import components, joined
+from infra.ledger.joined import components, joined
+from infra.ledger.reported import figures
 from infra.records.audit import Audit
 from infra.records.corrections import Restatements
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
-from infra.reported import figures
 from infra.stores import open_database, open_historian
 from plant.frames import BAD, Window
 from plant.model import Plant

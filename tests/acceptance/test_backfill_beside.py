@@ -9,7 +9,7 @@ import pytest
 from backfilled import LENGTH, backfill, make, samples, stored
 from polars.testing import assert_frame_equal
 
-from infra.closing import close_shifts
+from infra.ledger.closing import close_shifts
 from infra.metrics import Metrics
 from infra.records.database import upgrade
 from infra.records.ledger import LedgerRows

@@ -23,10 +23,10 @@ from infra.backup import tables
 from infra.backup.archive import BackupError
 from infra.backup.making import Made, backup
 from infra.backup.restoring import ACTION, Restored, restore
-from infra.closing import GRACE, close_shifts
 from infra.folder import DataFolder, FolderError
 from infra.historians.memory import MemoryHistorian
 from infra.historians.parquet import ParquetHistorian
+from infra.ledger.closing import GRACE, close_shifts
 from infra.live import Live
 from infra.metrics import Metrics
 from infra.plantfile import files, load

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 
 from closing_process import END, START, looks, prepare, running
 
-from infra.closing import close_shifts
+from infra.ledger.closing import close_shifts
 from infra.records.jobs import ShiftClosure, ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime

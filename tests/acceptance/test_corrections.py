@@ -18,16 +18,16 @@ from collectors.spool import Spool
 from dashboards.ports import Changed, Refused
 from dashboards.words import utc as words_utc
 from infra.backend import PlantBackend
-from infra.closing import close_shifts
 from infra.folder import DataFolder
+from infra.ledger.closing import close_shifts
+from infra.ledger.replanning import follow_plant
+from infra.ledger.reported import figures, same
 from infra.metrics import Metrics
 from infra.records.audit import Audit
 from infra.records.corrections import CountCorrections, Restatements
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.records.recodes import Recodes
-from infra.replanning import follow_plant
-from infra.reported import figures, same
 from infra.runtime import Runtime
 from infra.shifts import instances
 from pipelines.derive import derive

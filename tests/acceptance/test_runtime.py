@@ -15,8 +15,8 @@ from collectors.simulator.orders import demo_orders
 from collectors.spool import Spool
 from dashboards.ports import Refused
 from infra.backend import PlantBackend
-from infra.closing import GRACE, close_shifts
 from infra.folder import DataFolder
+from infra.ledger.closing import GRACE, close_shifts
 from infra.metrics import Metrics
 from infra.plantfile import PlantWatch, load
 from infra.records.arrivals import Arrivals

@@ -17,8 +17,8 @@ from collectors.simulator.orders import demo_orders
 from collectors.spool import Spool
 from dashboards.app import create_app
 from infra.backend import PlantBackend
-from infra.closing import GRACE, close_shifts
 from infra.folder import DataFolder
+from infra.ledger.closing import GRACE, close_shifts
 from infra.metrics import Metrics
 from infra.plantfile import load
 from infra.postgres.server import PostgresServer

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infra.ledgercache import LedgerCache
+from infra.ledger.cache import LedgerCache
 from infra.records.database import Database, forget_schema, migrate, upgrade
 from infra.records.ledger import LedgerRows
 from plant.frames import LEDGER, Window

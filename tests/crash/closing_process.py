@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 
-from infra.closing import close_shifts
 from infra.folder import DataFolder
+from infra.ledger.closing import close_shifts
 from infra.metrics import Metrics
 from infra.plantfile import load
 from infra.records.ledger import LedgerRows

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from infra.backend import PlantBackend
 from infra.folder import DataFolder
+from infra.ledger.replanning import follow_plant
 from infra.metrics import Metrics
-from infra.replanning import follow_plant
 from infra.runtime import Runtime
 from tests.acceptance.test_corrections import plant
 

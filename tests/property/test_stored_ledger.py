@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from infra.storedledger import window_of
+from infra.ledger.stored import window_of
 from pipelines.derive import derive
 from plant.frames import SAMPLES, Window, empty
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping

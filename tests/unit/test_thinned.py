@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from infra import thinned
 from infra.historians.memory import MemoryHistorian
 from infra.historians.parquet import ParquetHistorian
-from infra.thinned import thinned_samples
+from infra.ledger import thinned
+from infra.ledger.thinned import thinned_samples
 from pipelines.derive import facts
 from plant.frames import SAMPLES, Window
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import polars as pl
 from sqlalchemy import Connection
 
+from infra.ledger.reported import figures
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
-from infra.reported import figures
 from infra.runtime import Runtime
 from infra.shifts import LONGEST, lines_without_calendar, named, running_shifts, shift_edges, shift_ends
 from plant.frames import Window

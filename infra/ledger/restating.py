@@ -10,13 +10,13 @@ import polars as pl
 from sqlalchemy import Connection
 
 from infra.historians.waiting import History
-from infra.joined import joined
+from infra.ledger.joined import joined
+from infra.ledger.rederive import AHEAD
+from infra.ledger.reported import figures, same
 from infra.records.corrections import Restatement, Restatements
 from infra.records.database import serialise
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
-from infra.rederive import AHEAD
-from infra.reported import figures, same
 from infra.shifts import LONGEST, named, shift_edges
 from plant.frames import BAD, LEDGER, Window
 from plant.model import Convention, Plant

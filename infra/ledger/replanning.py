@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from infra.ledger.restating import Why
 from infra.records.audit import Audit
 from infra.records.ledger import LedgerRows
-from infra.restating import Why
 from infra.runtime import Runtime
 from plant.basis import Basis, Dirty, basis, dirtied
 from plant.frames import Window

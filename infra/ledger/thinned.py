@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from infra.historians.waiting import History
-from infra.rederive import discrete_signals
+from infra.ledger.rederive import discrete_signals
 from pipelines.thin import thin
 from plant.frames import SAMPLES, Window, empty
 from plant.model import Plant

@@ -13,6 +13,8 @@ from dashboards import words
 from dashboards.ports import Changed, Refused
 from dashboards.stops import said_views, stop_view, version
 from dashboards.view import PublishedView, RestatementView, SaidView, StopView
+from infra.ledger.reported import moved
+from infra.ledger.restating import Why
 from infra.live import Live
 from infra.records.audit import Audit
 from infra.records.corrections import CountCorrections, Restatements
@@ -20,8 +22,6 @@ from infra.records.database import serialise
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.records.recodes import Recodes
-from infra.reported import moved
-from infra.restating import Why
 from infra.runtime import Runtime
 from plant.calendar import shift_instances
 from plant.frames import CORRECTIONS, Window

@@ -1,0 +1,1 @@
+"""Closed time: what a shift close stores, what changes it later, and how it is read."""
