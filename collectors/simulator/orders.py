@@ -64,7 +64,7 @@ _PLANS = (
     ),
     _Plan("cnc-1", "cnc-1", 1.3, (("shaft-18", 80, 1.3), ("flange-40", 45, 1.05), ("shaft-18", 120, 1.2))),
     _Plan("cnc-2", "cnc-2", 1.3, (("flange-40", 50, 1.2), ("shaft-18", 90, 1.3), ("flange-40", 60, 0.95))),
-    _Plan(PRESS, PRESS, 1.2, (("bracket", 1500, 1.1), ("bracket", 2200, 1.1), ("bracket", 1000, 1.2))),
+    _Plan(PRESS, PRESS, 1.2, (("bracket", 1500, 1.1), ("bracket", 2200, 1.03), ("bracket", 1000, 1.2))),
 )
 _PLANNED_SETUP = timedelta(minutes=8)
 
