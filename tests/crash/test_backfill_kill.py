@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import distributed
 import psutil
 import pytest
 from backfilled import Unwatched, at_once, backfill, make, samples, stored
@@ -39,7 +40,6 @@ def test_kill_a_backfill_again_and_again(tmp_path: Path) -> None:
 
 
 def test_kill_a_worker_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    distributed = pytest.importorskip("distributed")
     plant, data = make(tmp_path, SAMPLES)
     monkeypatch.setattr(partitions, "MOST_MACHINES", 1)
     monkeypatch.setattr(partitions, "TASK_ROWS", 1)
