@@ -78,7 +78,7 @@
       text(oee, L.format.percent(m.kpi.oee));
       show(unit, m.kpi.oee != null);
       factors.update(m.kpi, 0);
-      attr(factors.root, "data-empty", m.kpi.oee == null);
+      attr(factors.root, "data-empty", m.kpi.availability == null);
       text(good, L.format.number(m.good));
       text(target, m.target == null ? "" : ` / ${L.format.number(m.target)}`);
       text(against, L.format.against(m.good, m.expected));
