@@ -22,11 +22,11 @@ def test_every_machine_has_a_tile_with_state_word_and_figures(open_page: Open, b
     expect(page.locator(".line h2")).to_have_text(["Bottling", "Machining", "Pressing"])
     expect(tile(page, "filler").locator(".band b")).to_have_text("Down")
     expect(tile(page, "filler").locator(".why")).to_have_text("Needs a reason")
-    expect(tile(page, "capper").locator(".why")).to_have_text("Starved by Filler")
+    expect(tile(page, "capper").locator(".why")).to_have_text("Waiting for Filler")
     expect(tile(page, "rinser").locator(".slack")).to_have_text("12 min late")
     shown = {m["id"]: m for m in board.backend.snapshot()["machines"]}
     expect(tile(page, "cnc-2").locator(".oee span")).to_have_text(
-        re.compile(rf"^{int(shown['cnc-2']['kpi']['oee'] * 100)}\.")
+        re.compile(rf"^{int(round(shown['cnc-2']['kpi']['oee'] * 100, 1))}\.")
     )
 
 
