@@ -16,11 +16,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from analytics.bottleneck import bottleneck_shares, bottlenecks
-from analytics.idealcycle import audit
+from analytics.figures.summary import DIMENSIONS
+from analytics.improvement.bottleneck import bottleneck_shares, bottlenecks
+from analytics.improvement.idealcycle import audit
+from analytics.improvement.microstops import clusters
 from analytics.kpis import catalogue
-from analytics.microstops import clusters
-from analytics.summary import DIMENSIONS
 from dashboards import improvement, kpitables, lineaccount, params, spc, trends
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Changed, Refused, Unavailable

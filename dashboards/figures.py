@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import polars as pl
 
-import analytics.losses
-from analytics.buckets import EVERY, edges
-from analytics.firstcause import SPEED
-from analytics.losses import pareto
+import analytics.figures.losses
+from analytics.figures.buckets import EVERY, edges
+from analytics.figures.losses import pareto
+from analytics.ledger.firstcause import SPEED
 from dashboards.ports import Backend, Refused
 from plant.frames import Window
 from plant.model import Plant
@@ -84,11 +84,11 @@ def cut_ledger(
 
 
 def stops(ledger: pl.DataFrame) -> pl.DataFrame:
-    """The stops of `analytics.losses.stops` that lose planned time, with `key` and `seconds`.
+    """The stops of `analytics.figures.losses.stops` that lose planned time, with `key` and `seconds`.
 
     `key` is the reason's id, or "category:<category>" for a stop nobody gave one.
     """
-    found = analytics.losses.stops(ledger).filter(pl.col("category").is_in([c.value for c in STOPS]))
+    found = analytics.figures.losses.stops(ledger).filter(pl.col("category").is_in([c.value for c in STOPS]))
     return found.with_columns(_KEY, seconds=pl.col("duration") / 1e6)
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from analytics.bridge import NothingToCompareError, bridge
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
+from analytics.improvement.bridge import NothingToCompareError, bridge
 from dashboards.figures import loss_name
 from dashboards.parts import period, utc
 from dashboards.ports import Backend, Refused
@@ -44,7 +44,7 @@ class Comparison:
     oee_before: float | None
     oee_after: float | None
     effects: pl.DataFrame
-    """`analytics.bridge.BRIDGE` with `name` in words; empty where `problem` says why there is none."""
+    """`analytics.improvement.bridge.BRIDGE` with `name` in words; empty where `problem` says why there is none."""
     problem: str = ""
 
 

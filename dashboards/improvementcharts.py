@@ -86,8 +86,8 @@ def bottleneck(shares: pl.DataFrame, names: Mapping[str, str], theme: str) -> di
 
 
 def cycles(shape: pl.DataFrame, marks: Mapping[str, int | None], theme: str) -> dict[str, Any]:
-    """How many parts took how long (`analytics.idealcycle.SHAPE` of one product), with lines for what `marks` names
-    (microseconds)."""
+    """How many parts took how long (`analytics.improvement.idealcycle.SHAPE` of one product), with lines for what
+    `marks` names (microseconds)."""
     colours = COLOURS[theme]
     closed = shape.filter(pl.col("to").is_not_null())
     beyond = shape.filter(pl.col("to").is_null())["parts"].sum()

@@ -6,12 +6,12 @@ from typing import Any
 
 import polars as pl
 
-from analytics.buckets import EVERY
-from analytics.explain import Explanation, Side, explain
+from analytics.figures.buckets import EVERY
+from analytics.figures.explain import Explanation, Side, explain
+from analytics.figures.losses import SIX_BIG_LOSSES, six_big_losses
+from analytics.figures.reliability import WAITS
+from analytics.figures.summary import DIMENSIONS, summarise, with_keys
 from analytics.kpis import Kpi, catalogue
-from analytics.losses import SIX_BIG_LOSSES, six_big_losses
-from analytics.reliability import WAITS
-from analytics.summary import DIMENSIONS, summarise, with_keys
 from dashboards import params, parts, words
 from dashboards.figures import cut_ledger, loss_name
 from dashboards.ports import Backend, Refused
@@ -120,7 +120,7 @@ def window(backend: Backend, query: Mapping[str, str]) -> Window:
 
 
 def waits(backend: Backend, span: Window, machines: Sequence[str] | None) -> pl.DataFrame:
-    """`analytics.reliability.WAITS` of alerts raised in the window, of these machines."""
+    """`analytics.figures.reliability.WAITS` of alerts raised in the window, of these machines."""
     plant = backend.plant
     rows = [
         (a["equipment"], plant.line_of(a["equipment"]), _instant(a["raised"]), _instant(a["acknowledged"]))
@@ -259,7 +259,7 @@ REST = {
 
 
 def six_big(backend: Backend, span: Window, machines: Sequence[str] | None) -> list[dict[str, Any]]:
-    """`analytics.losses.six_big_losses` with name, what (it is made of) and lost: whether it is one of the six."""
+    """`analytics.figures.losses.six_big_losses` with name, what (it is made of) and lost: whether it is one of the six."""
     found = six_big_losses(backend.ledger(span, machines), backend.plant)
     words_of = {**SIX_BIG_LOSSES, **REST}
     return [

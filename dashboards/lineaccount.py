@@ -7,8 +7,8 @@ import polars as pl
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from analytics.firstcause import Topology, charges
-from analytics.lineaccount import CHARGED, OWN, PLANNED, RUNNING, constraint, line_account
+from analytics.ledger.firstcause import Topology, charges
+from analytics.ledger.lineaccount import CHARGED, OWN, PLANNED, RUNNING, constraint, line_account
 from dashboards import figures, parts, words
 from dashboards.charts import SHOWN
 from dashboards.ports import Backend, Refused

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from analytics.firstcause import SPEED, WAITING, Cause, causes_now
-from analytics.forecast import ShiftForecast, forecast_shifts
-from analytics.losses import pareto
-from analytics.summary import summarise
+from analytics.figures.losses import pareto
+from analytics.figures.summary import summarise
+from analytics.forecast.finish import ShiftForecast, forecast_shifts
+from analytics.ledger.firstcause import SPEED, WAITING, Cause, causes_now
 from dashboards.figures import cause_doing
 from dashboards.view import (
     AlertView,
@@ -112,7 +112,7 @@ def iso(at: datetime) -> str:
 
 
 def kpi_view(row: Mapping[str, Any]) -> KpiView:
-    """The KPIs of one row of `analytics.summary.summarise`, rounded so that a viewer is sent what he can see."""
+    """The KPIs of one row of `analytics.figures.summary.summarise`, rounded so that a viewer is sent what he can see."""
 
     def shown(kpi: str) -> float | None:
         value = row.get(kpi)
@@ -128,7 +128,7 @@ def kpi_view(row: Mapping[str, Any]) -> KpiView:
 
 
 def loss_view(plant: Plant, row: Mapping[str, Any]) -> LossView:
-    """A bar from a row of `analytics.losses.pareto`."""
+    """A bar from a row of `analytics.figures.losses.pareto`."""
     reason = plant.reasons.get(row["reason"]) if row["reason"] else None
     name = reason.name if reason else row["reason"] or "No reason given"
     return LossView(reason=row["reason"], name=name, seconds=row["duration"] / 1e6, count=row["count"])

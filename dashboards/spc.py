@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from analytics.buckets import edges
+from analytics.figures.buckets import edges
 from analytics.spc.capability import Index, Specified, capability
 from analytics.spc.study import Exclusion, Frozen, Study, key, study
 from analytics.spc.subgroups import charted, lots, reach

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.sayings import Stop
+from analytics.ledger.sayings import Stop
 from dashboards import words
 from dashboards.view import SaidView, SpanView, StopView
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from analytics.forecast import Cause
+from analytics.forecast.finish import Cause
 
 NONE = "–"
 _THIN, _MINUS = "\u2009", "\u2212"

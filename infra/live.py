@@ -9,10 +9,10 @@ from functools import partial
 import polars as pl
 from sqlalchemy import Connection
 
-from analytics.cycles import cycle_times
-from analytics.forecast import EPOCH, RESOLUTION
-from analytics.gaps import states_from_cycles
-from analytics.idealcycle import rated_cycles
+from analytics.facts.cycles import cycle_times
+from analytics.forecast.finish import EPOCH, RESOLUTION
+from analytics.improvement.idealcycle import rated_cycles
+from analytics.ledger.gaps import states_from_cycles
 from execution.orders import JobOrder
 from infra.historians.waiting import History
 from infra.ledger.joined import joined, part_of
@@ -103,7 +103,7 @@ class Live:
         return rows if machines is None else rows.filter(pl.col("equipment").is_in(list(machines)))
 
     def cycles(self, window: Window, now: datetime) -> pl.DataFrame:
-        """Cycle times of the window, rated (`analytics.idealcycle.rated_cycles`)."""
+        """Cycle times of the window, rated (`analytics.improvement.idealcycle.rated_cycles`)."""
         found = self._facts(window, now)
         runs = said(self._database, self.plant, window, found.runs)[0]
         inside = pl.col("time").is_between(window.start, window.end, closed="left")

@@ -6,8 +6,8 @@ from datetime import datetime
 import polars as pl
 
 from alerting.alert import OrderContext
-from analytics.forecast import OrderForecast, forecast_order
-from analytics.pace import paces
+from analytics.forecast.finish import OrderForecast, forecast_order
+from analytics.forecast.pace import paces
 from dashboards.view import OrderView
 from dashboards.words import at_risk
 from execution.orders import JobOrder, OrderState, dispatch_key

@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
 from alerting.rules import MachineStatus
-from analytics.forecast import RESOLUTION
-from analytics.forecast import edges as forecast_edges
+from analytics.forecast.finish import RESOLUTION
+from analytics.forecast.finish import edges as forecast_edges
 from collectors.spool import Spool
 from dashboards.live import Broadcast
 from dashboards.snapshot import STRIP, Inputs, build

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from analytics.buckets import edges
+from analytics.figures.buckets import edges
 from dashboards.view import ShiftView
 from plant.calendar import ShiftInstance, shift_instances
 from plant.frames import TIME, Window

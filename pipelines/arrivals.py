@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analytics.outcomes import outcomes
-from analytics.readings import READINGS, shortest
+from analytics.facts.outcomes import outcomes
+from analytics.facts.readings import READINGS, shortest
 from plant.frames import BAD
 from plant.model import CycleKind
 
@@ -24,7 +24,7 @@ class Arrivals:
     """Reads batches of the known series."""
 
     def __init__(self, known: pl.DataFrame) -> None:
-        """`known`: `analytics.readings.SERIES`."""
+        """`known`: `analytics.facts.readings.SERIES`."""
         equipment, signals = (known[name].unique().sort() for name in ("equipment", "signal"))
         self._equipment, self._signals = pl.Enum(equipment), pl.Enum(signals)
         self._codes = np.full((len(equipment) + 1, len(signals)), -1)

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.counters import COUNT_READ
-from analytics.readings import HAS_VALUE, READINGS
+from analytics.facts.counters import COUNT_READ
+from analytics.facts.readings import HAS_VALUE, READINGS
 from plant.frames import TIME, empty
 from plant.model import COUNTER_ROLES
 

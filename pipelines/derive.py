@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from analytics.counters import COUNTED, count, increments
-from analytics.cycles import cycle_ends, signalled
-from analytics.ledger import ledger
-from analytics.orders import order_edges, order_runs, products
-from analytics.readings import readings, series
-from analytics.telling import input_edges, lapses, told, told_edges
-from analytics.timeline import intervals, state_edges, state_map
+from analytics.facts.counters import COUNTED, count, increments
+from analytics.facts.cycles import cycle_ends, signalled
+from analytics.facts.orders import order_edges, order_runs, products
+from analytics.facts.readings import readings, series
+from analytics.facts.telling import input_edges, lapses, told, told_edges
+from analytics.facts.timeline import intervals, state_edges, state_map
+from analytics.ledger.rows import ledger
 from plant.frames import LEDGER, ORDER_RUNS, RECODES, Window, empty
 from plant.model import Plant
 
@@ -31,7 +31,7 @@ class Facts:
     runs: pl.DataFrame
     """`plant.frames.ORDER_RUNS` from order and material signals; empty where no machine has one."""
     signalled: pl.DataFrame
-    """`plant.frames.CYCLES` from cycle signals, for `analytics.cycles.cycle_times`."""
+    """`plant.frames.CYCLES` from cycle signals, for `analytics.facts.cycles.cycle_times`."""
 
 
 def facts(samples: pl.DataFrame, plant: Plant, until: datetime, orders: pl.DataFrame | None = None) -> Facts:

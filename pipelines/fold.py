@@ -15,13 +15,13 @@ from functools import partial
 
 import polars as pl
 
-from analytics.counters import COUNTED, count, increments
-from analytics.cycles import CYCLED, cycle_ends, signalled
-from analytics.ledger import ledger
-from analytics.orders import ORDERED, order_edges, order_runs, products
-from analytics.readings import READINGS, readings, series, settle
-from analytics.telling import INPUT_EDGES, input_edges, lapses, told, told_edges
-from analytics.timeline import EDGES, intervals, state_edges, state_map
+from analytics.facts.counters import COUNTED, count, increments
+from analytics.facts.cycles import CYCLED, cycle_ends, signalled
+from analytics.facts.orders import ORDERED, order_edges, order_runs, products
+from analytics.facts.readings import READINGS, readings, series, settle
+from analytics.facts.telling import INPUT_EDGES, input_edges, lapses, told, told_edges
+from analytics.facts.timeline import EDGES, intervals, state_edges, state_map
+from analytics.ledger.rows import ledger
 from pipelines.arrivals import Arrivals
 from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
 from pipelines.derive import Facts, booked

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from analytics.attributes import min_running
-from analytics.changeover import detecting
-from analytics.ledger import ledger, startup_times
+from analytics.ledger.attributes import min_running
+from analytics.ledger.changeover import detecting
+from analytics.ledger.rows import ledger, startup_times
 from pipelines.derive import corrected
 from pipelines.fold import Fold
 from plant.frames import CORRECTIONS, TIME, Window, empty
@@ -78,7 +78,7 @@ class RunningLedger:
         edges: Iterable[datetime] = (),
         corrections: pl.DataFrame | None = None,
     ) -> pl.DataFrame:
-        """As `analytics.ledger.ledger` of all the fold's facts up to the end of the window."""
+        """As `analytics.ledger.rows.ledger` of all the fold's facts up to the end of the window."""
         edges = frozenset(edges)
         corrections = empty(CORRECTIONS) if corrections is None else corrections
         last, self._last = self._last, None  # should this fail, the next call begins anew

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from analytics.readings import series, shortest
+from analytics.facts.readings import series, shortest
 from plant.frames import BAD
 from plant.model import CycleKind, Plant
 

@@ -245,7 +245,7 @@ class Equipment:
     buffer: timedelta = timedelta(0)
     """How long parts are on their way from them: a stop that ended less than that ago is still felt at the other end."""
     constraint: str | None = None
-    """A line: the machine that sets its pace (`analytics.lineaccount`)."""
+    """A line: the machine that sets its pace (`analytics.ledger.lineaccount`)."""
     material: str | None = None
     """What a machine makes when no order says it."""
     orders_from: tuple[OrderSource, ...] = ()

@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from analytics import sayings
-from analytics.cycles import cycle_times
-from analytics.idealcycle import rated_cycles
-from analytics.ledger import ledger
-from analytics.sayings import Stop, stop_in
+from analytics.facts.cycles import cycle_times
+from analytics.figures.summary import summarise
+from analytics.improvement.idealcycle import rated_cycles
+from analytics.ledger import sayings
+from analytics.ledger.rows import ledger
+from analytics.ledger.sayings import Stop, stop_in
 from analytics.spc.study import Exclusion, Frozen
-from analytics.summary import summarise
 from collectors.gaps import Gap
 from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Changed, Refused

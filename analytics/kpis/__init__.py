@@ -16,17 +16,18 @@ class Pass(StrEnum):
     """What else than sums of rows a KPI needs; it takes another pass over the ledger."""
 
     FAILURES = "failures"
-    """`analytics.reliability.failures`"""
+    """`analytics.figures.reliability.failures`"""
     STEPS = "steps"
-    """`analytics.yields.rolled`"""
+    """`analytics.figures.yields.rolled`"""
     ALERTS = "alerts"
-    """`analytics.reliability.attended`"""
+    """`analytics.figures.reliability.attended`"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Formula:
-    """A ratio of sums (`analytics.elements.SUMS`, `ELEMENTS`, and what the KPI's passes give); without denominator there is
-    no value. Numerator and denominator are linear, so that they add up over the rows behind them."""
+    """A ratio of sums (`analytics.figures.elements.SUMS`, `ELEMENTS`, and what the KPI's passes give); without
+    denominator there is no value. Numerator and denominator are linear, so that they add up over the rows behind
+    them."""
 
     text: str
     numerator: pl.Expr

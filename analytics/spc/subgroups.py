@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from analytics.buckets import bucket
+from analytics.figures.buckets import bucket
 from analytics.spc.charts import POINTS
 from plant.frames import BAD
 from plant.model import ControlChart, Subgrouping

@@ -6,9 +6,9 @@ import polars as pl
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from analytics.bottleneck import bottleneck_shares
-from analytics.idealcycle import audit, shape
-from analytics.microstops import clusters
+from analytics.improvement.bottleneck import bottleneck_shares
+from analytics.improvement.idealcycle import audit, shape
+from analytics.improvement.microstops import clusters
 from dashboards import improvement, params, parts, words
 from dashboards import improvementcharts as charts
 from dashboards.figures import loss_name

@@ -8,7 +8,7 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from analytics.explain import Explanation, Side
+from analytics.figures.explain import Explanation, Side
 from analytics.kpis import Kpi, catalogue
 from dashboards import kpitables, params, parts, words
 from dashboards.callbacks import Callbacks

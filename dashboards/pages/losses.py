@@ -8,7 +8,7 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from analytics.firstcause import WAITING
+from analytics.ledger.firstcause import WAITING
 from dashboards import charts, figures, lineaccount, params, parts, stopform, words
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query

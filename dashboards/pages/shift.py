@@ -7,7 +7,7 @@ import polars as pl
 from dash import html
 from dash.development.base_component import Component
 
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
 from dashboards import figures, parts, restated, words
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend, Refused

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from analytics.readings import series
+from analytics.facts.readings import series
 from infra.folder import DataFolder
 from infra.historians.segments import Folder
 from infra.ledger.joined import components, part_of

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from analytics.buckets import EVERY, edges
-from analytics.explain import unit
+from analytics.figures.buckets import EVERY, edges
+from analytics.figures.explain import unit
+from analytics.figures.summary import DIMENSIONS, summarise
 from analytics.kpis import catalogue
-from analytics.ledger import ledger
-from analytics.summary import DIMENSIONS, summarise
+from analytics.ledger.rows import ledger
 from collectors.files import SampleFileError, read_samples
 from execution.importing import ImportErrors, read_orders
 from execution.orders import JobOrder

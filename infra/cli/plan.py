@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 from rich.table import Table
 
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
 from infra.cli.opened import existing_database
 from infra.folder import DataFolder
 from infra.historians.waiting import History

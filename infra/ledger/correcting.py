@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import polars as pl
 from sqlalchemy import Connection
 
-from analytics import sayings
-from analytics.sayings import Entry, Stop, UnsayableError
+from analytics.ledger import sayings
+from analytics.ledger.sayings import Entry, Stop, UnsayableError
 from dashboards import words
 from dashboards.ports import Changed, Refused
 from dashboards.stops import said_views, stop_view, version

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from analytics.firstcause import Topology
+from analytics.ledger.firstcause import Topology
 from plant.model import Plant
 
 

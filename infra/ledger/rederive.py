@@ -7,8 +7,8 @@ from typing import NamedTuple
 import polars as pl
 from sqlalchemy import Connection
 
-from analytics.counters import COUNT_READ
-from analytics.ledger import ledger
+from analytics.facts.counters import COUNT_READ
+from analytics.ledger.rows import ledger
 from execution.running import machine_runs
 from infra.historians.waiting import History
 from infra.records.corrections import CountCorrections

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import polars as pl
 
+from analytics.figures.losses import pareto
+from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
-from analytics.losses import pareto
-from analytics.summary import summarise
 from plant.model import Convention, Plant
 
 TOP = 5

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sqlalchemy import text
 
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
 from collectors.opcua.pki import Known, Pki
 from collectors.simulator.faults import demo_script
 from collectors.simulator.frames import frames

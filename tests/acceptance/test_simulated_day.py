@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from analytics.forecast import edges
+from analytics.forecast.finish import edges
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
 from infra.plantfile import load

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
 from pipelines.derive import derive
 from plant.frames import BAD, CORRECTIONS, RECODES, SAMPLES, TIME, Window
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site

@@ -36,9 +36,9 @@ from polars.testing import assert_frame_equal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analytics.counters import SLACK
-from analytics.losses import pareto
-from analytics.summary import summarise
+from analytics.facts.counters import SLACK
+from analytics.figures.losses import pareto
+from analytics.figures.summary import summarise
 from infra.historians.layout import SampleFile
 from pipelines.derive import derive
 from pipelines.minutes import merged, minutes

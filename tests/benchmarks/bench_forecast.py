@@ -21,8 +21,8 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analytics.forecast import EPOCH, RESOLUTION, cycle_at, edges
-from analytics.pace import LEVEL, RATED, paces
+from analytics.forecast.finish import EPOCH, RESOLUTION, cycle_at, edges
+from analytics.forecast.pace import LEVEL, RATED, paces
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
 from collectors.simulator.orders import demo_orders

@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
+from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
-from analytics.summary import summarise
 from plant.frames import LEDGER
 from plant.model import Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 from plant.states import CATEGORY_OF_STATE, MachineState, TimeCategory

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
+from analytics.figures.losses import pareto
+from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
-from analytics.losses import pareto
-from analytics.summary import summarise
 from pipelines.derive import derive
 from plant.frames import ORDER_RUNS, RECODES, SAMPLES, Window
 from plant.model import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.bridge import NothingToCompareError, bridge
-from analytics.summary import summarise
+from analytics.figures.summary import summarise
+from analytics.improvement.bridge import NothingToCompareError, bridge
 from plant.frames import LEDGER
 from plant.model import (
     Equipment,

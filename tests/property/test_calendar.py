@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.attributes import calendar_segments
+from analytics.ledger.attributes import calendar_segments
 from plant.calendar import SEGMENTS, segments, shift_instances, to_utc
 from plant.frames import Window
 from plant.model import (

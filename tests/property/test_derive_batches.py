@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pipelines.derive
-from analytics.ledger import ledger
+from analytics.ledger.rows import ledger
 from pipelines.derive import booked, corrected, derive, facts
 from pipelines.fold import Fold
 from plant.frames import CORRECTIONS, RECODES, SAMPLES, Window, empty

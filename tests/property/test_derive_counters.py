@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from analytics.counters import SLACK
+from analytics.facts.counters import SLACK
 from pipelines.derive import facts
 from pipelines.fold import Fold
 from plant.frames import SAMPLES, Window

@@ -8,8 +8,8 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.firstcause import charges
-from analytics.lineaccount import constraint, line_account
+from analytics.ledger.firstcause import charges
+from analytics.ledger.lineaccount import constraint, line_account
 from plant.frames import LEDGER, Window
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping
 from plant.states import MachineState

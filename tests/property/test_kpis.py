@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.elements import SUMS
-from analytics.explain import explain
+from analytics.figures.elements import SUMS
+from analytics.figures.explain import explain
+from analytics.figures.losses import six_big_losses, waterfall
+from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
-from analytics.losses import six_big_losses, waterfall
-from analytics.summary import summarise
 from plant.frames import LEDGER
 from plant.model import Convention, Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 from plant.states import MachineState, TimeCategory

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from analytics.ledger import ledger
+from analytics.ledger.rows import ledger
 from pipelines.derive import booked, corrected
 from pipelines.fold import Fold
 from pipelines.running import RunningLedger

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from analytics.cycles import cycle_times
-from analytics.gaps import Gap, states_from_cycles
-from analytics.ledger import ledger
+from analytics.facts.cycles import cycle_times
+from analytics.ledger.gaps import Gap, states_from_cycles
+from analytics.ledger.rows import ledger
 from pipelines.derive import booked, derive, facts
 from pipelines.fold import Fold
 from pipelines.running import RunningLedger

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from analytics.ledger import LedgerError, check
+from analytics.ledger.rows import LedgerError, check
 from pipelines.derive import derive, facts
 from plant.frames import BAD, CORRECTIONS, RECODES, SAMPLES, TIME, Window, empty
 from plant.model import (

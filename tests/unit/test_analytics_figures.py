@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from analytics import buckets, forecast
+from analytics.figures import buckets
+from analytics.figures.losses import pareto, stops, waterfall
+from analytics.figures.summary import summarise
+from analytics.forecast import finish as forecast
+from analytics.forecast.pace import RATED, paces
 from analytics.kpis import catalogue
-from analytics.losses import pareto, stops, waterfall
-from analytics.pace import RATED, paces
-from analytics.summary import summarise
 from pipelines.derive import derive
 from plant.frames import LEDGER, ORDER_RUNS, SAMPLES, Window, empty
 from plant.model import (

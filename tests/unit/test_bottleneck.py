@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.bottleneck import active_periods, bottleneck_shares, bottlenecks
+from analytics.improvement.bottleneck import active_periods, bottleneck_shares, bottlenecks
 from plant.frames import LEDGER
 from plant.states import TimeCategory
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from analytics.cycles import cycle_times
+from analytics.facts.cycles import cycle_times
 from plant.frames import CYCLES, INCREMENTS, INTERVALS
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)

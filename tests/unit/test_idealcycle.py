@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from analytics.idealcycle import audit, rated_cycles, shape
+from analytics.improvement.idealcycle import audit, rated_cycles, shape
 from plant.frames import CYCLES, ORDER_RUNS, empty
 from plant.model import Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 

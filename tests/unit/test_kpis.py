@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from analytics.elements import ELEMENTS
-from analytics.explain import explain
+from analytics.figures.elements import ELEMENTS
+from analytics.figures.explain import explain
+from analytics.figures.losses import pareto, six_big_losses
+from analytics.figures.reliability import WAITS, failure_events
+from analytics.figures.summary import summarise
+from analytics.figures.yields import steps
 from analytics.kpis import catalogue
-from analytics.losses import pareto, six_big_losses
-from analytics.reliability import WAITS, failure_events
-from analytics.summary import summarise
-from analytics.yields import steps
 from plant.frames import LEDGER
 from plant.model import Convention, Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 from plant.states import TimeCategory

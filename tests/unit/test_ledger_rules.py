@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from analytics.ledger import ledger
+from analytics.ledger.rows import ledger
 from plant.frames import INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window, empty
 from plant.model import (
     Break,

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from analytics.firstcause import causes_now
+from analytics.ledger.firstcause import causes_now
 from dashboards import figures, lineaccount
 from dashboards.api import install_errors, router
 from dashboards.live import Broadcast

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from analytics.microstops import clusters
+from analytics.improvement.microstops import clusters
 from plant.frames import LEDGER
 from plant.states import TimeCategory
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.pace import Pace, paces
+from analytics.forecast.pace import Pace, paces
 from plant.frames import LEDGER
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from analytics.gaps import states_from_cycles
+from analytics.ledger.gaps import states_from_cycles
 from pipelines.derive import derive, facts
 from plant.expressions import ExpressionError
 from plant.expressions import parse as condition

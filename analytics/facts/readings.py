@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from analytics.outcomes import outcomes
+from analytics.facts.outcomes import outcomes
 from plant.expressions import comparisons
 from plant.frames import BAD, TIME
 from plant.model import COUNTER_ROLES, Plant, Role
@@ -23,7 +23,7 @@ SERIES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "modulus": pl.Int64,  # null: never rolls over
     "min_cycle": pl.Int64,  # microseconds; null: unknown
     "cycle": pl.String,  # of cycle signals: plant.model.CycleKind
-    "tells": pl.Boolean,  # its machine's state is told from it and others (`analytics.telling`)
+    "tells": pl.Boolean,  # its machine's state is told from it and others (`analytics.facts.telling`)
     "tests": pl.String,  # comparisons, a line each: of its values only their outcomes count; null: the values do
 }
 TOLD = ""

@@ -1,15 +1,15 @@
 """The account of a line: each minute of it charged once (docs/adr/0014).
 
 A line does what its constraint does: its time is that machine's time, and never the sum over machines. What the
-constraint waited for is charged to the first causes of its waiting (`analytics.firstcause`).
+constraint waited for is charged to the first causes of its waiting (`analytics.ledger.firstcause`).
 """
 
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from analytics.firstcause import WAITING, Topology
-from analytics.ledger import LedgerError
+from analytics.ledger.firstcause import WAITING, Topology
+from analytics.ledger.rows import LedgerError
 from plant.frames import LINE_ACCOUNT, Window
 from plant.model import Plant
 from plant.states import TimeCategory

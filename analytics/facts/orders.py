@@ -10,7 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.readings import HAS_VALUE, SAME_SERIES, codes, raw_text
+from analytics.facts.readings import HAS_VALUE, SAME_SERIES, codes, raw_text
 from plant.frames import ORDER_RUNS, TIME
 from plant.model import Plant, Role
 

@@ -24,7 +24,7 @@ DIGITS = 3
 
 @lru_cache(maxsize=10_000)
 def tests_of(lines: str) -> tuple[Comparison, ...]:
-    """The comparisons of a series (`tests` of `analytics.readings.SERIES`)."""
+    """The comparisons of a series (`tests` of `analytics.facts.readings.SERIES`)."""
     found = tuple(parse(line) for line in lines.split("\n"))
     return tuple(test for test in found if isinstance(test, Comparison))
 

@@ -1,7 +1,7 @@
 """Will it be made in time: order finish with an interval, the probability of being late and why, output to the shift's end.
 
-Rates and their variance are those of `analytics.pace`, per known planned busy time outside changeovers, so breaks, nights,
-lost data and the setup already done neither slow nor speed them; finish times run on planned time only.
+Rates and their variance are those of `analytics.forecast.pace`, per known planned busy time outside changeovers, so
+breaks, nights, lost data and the setup already done neither slow nor speed them; finish times run on planned time only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import polars as pl
 
-from analytics.attributes import ideal_cycles
-from analytics.pace import Pace, paces
+from analytics.forecast.pace import Pace, paces
+from analytics.ledger.attributes import ideal_cycles
 from plant.calendar import SHIFT, segments, shift_instances
 from plant.frames import Window
 from plant.model import Plant
@@ -53,7 +53,8 @@ class OrderForecast:
     finish_present: datetime | None = None
     finish_early: datetime | None = None
     finish_late: datetime | None = None
-    """The finish lies between them with `analytics.pace.LEVEL`. Early alone: the rate is too uncertain for a late end."""
+    """The finish lies between them with `analytics.forecast.pace.LEVEL`. Early alone: the rate is too uncertain for a
+    late end."""
     finish_ideal: datetime | None = None
     slack: timedelta | None = None
     """From finish_present to due; negative: late."""
@@ -82,12 +83,12 @@ class ShiftForecast:
     forecast: int | None
     """Good parts at the shift's end at the present rate."""
     spread: float | None
-    """The output lies within forecast plus and minus this with `analytics.pace.LEVEL`."""
+    """The output lies within forecast plus and minus this with `analytics.forecast.pace.LEVEL`."""
 
 
 def edges(window: Window) -> list[datetime]:
-    """Instants to cut a ledger of the window at so that the present rate is of `analytics.pace.RATE_OVER` to 5 minutes: the
-    same ones whenever one asks, so that rows stay as they are."""
+    """Instants to cut a ledger of the window at so that the present rate is of `analytics.forecast.pace.RATE_OVER` to 5
+    minutes: the same ones whenever one asks, so that rows stay as they are."""
     first = window.start + (EPOCH - window.start) % RESOLUTION
     return [first + n * RESOLUTION for n in range(-((first - window.end) // RESOLUTION))]
 
@@ -205,8 +206,8 @@ def forecast_shifts(
 ) -> dict[str, ShiftForecast]:
     """Output, target and forecast of the shift each machine is in, by machine; one outside its shifts is absent.
 
-    `ledger`: the machines' rows from the shift's start to now, or longer, see `analytics.pace.paces`. Planned time without
-    an order is rated with the material before it, or else the one after.
+    `ledger`: the machines' rows from the shift's start to now, or longer, see `analytics.forecast.pace.paces`. Planned
+    time without an order is rated with the material before it, or else the one after.
     """
     rates = paces(ledger, now, changeovers=True)
     cycles = ideal_cycles(plant).select("equipment", "material", "cycle", since="start").sort("since")

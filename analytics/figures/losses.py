@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from analytics.costs import of_scrap, of_time
-from analytics.elements import AMOUNTS, SUMS, with_classes
+from analytics.figures.costs import of_scrap, of_time
+from analytics.figures.elements import AMOUNTS, SUMS, with_classes
 from plant.model import Convention, Plant
 from plant.states import MachineState, TimeCategory
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from analytics.elements import RATED, with_classes
+from analytics.figures.elements import RATED, with_classes
 from plant.model import Plant
 from plant.states import BUSY_CATEGORIES, TimeCategory
 

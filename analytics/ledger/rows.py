@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from polars.expr.whenthen import ChainedThen, Then
 
-from analytics.attributes import (
+from analytics.ledger.attributes import (
     as_said,
     calendar_segments,
     ideal_cycles,
@@ -18,8 +18,8 @@ from analytics.attributes import (
     state_runs,
     without_blips,
 )
-from analytics.changeover import changeovers, rules
-from analytics.gaps import Gap, states_from_cycles
+from analytics.ledger.changeover import changeovers, rules
+from analytics.ledger.gaps import Gap, states_from_cycles
 from plant.calendar import BREAK, OFF
 from plant.frames import LEDGER, TIME, Window, empty
 from plant.model import BreakRule, ChangeoverRule, Plant, Role
@@ -44,7 +44,7 @@ def ledger(
 
     `intervals`, `increments`, `runs`, `recodes`: frames of those names in `plant.frames`, not cut to the
     window (a stop is judged by its whole length). `edges`: extra instants to cut at, such as those of
-    `analytics.buckets`; they change no sum. `since`: machines whose rows are wanted from an instant in the
+    `analytics.figures.buckets`; they change no sum. `since`: machines whose rows are wanted from an instant in the
     window on. Raises LedgerError if the rows do not cover the window once.
     """
     machines = sorted(m.id for m in plant.machines())

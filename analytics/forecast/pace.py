@@ -113,8 +113,8 @@ _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 def paces(ledger: pl.DataFrame, now: datetime, changeovers: bool = False) -> dict[str, Pace]:
     """The pace of each machine with rated time in the ledger (`plant.frames.LEDGER`, up to now, cut at
-    `analytics.forecast.edges`: it is looked at by whole rows). `changeovers`: their time counts too, as it will in time that
-    more than one order is made in."""
+    `analytics.forecast.finish.edges`: it is looked at by whole rows). `changeovers`: their time counts too, as it will
+    in time that more than one order is made in."""
     rated = [*RATED, TimeCategory.CHANGEOVER.value] if changeovers else RATED
     block = BLOCK // _MICROSECOND
     newer = pl.col("duration").cum_sum(reverse=True).over("equipment") - pl.col("duration")

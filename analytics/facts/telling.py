@@ -14,9 +14,9 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.outcomes import outcome, tests_of
-from analytics.readings import HAS_VALUE, SAME_SERIES, TOLD, shortest
-from analytics.timeline import EDGES
+from analytics.facts.outcomes import outcome, tests_of
+from analytics.facts.readings import HAS_VALUE, SAME_SERIES, TOLD, shortest
+from analytics.facts.timeline import EDGES
 from plant.expressions import Comparison, truth
 from plant.frames import TIME
 from plant.model import Plant, StateRule
@@ -25,7 +25,7 @@ from plant.states import MachineState
 INPUT_EDGES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,
     "time": TIME,
-    "label": pl.Int64,  # the outcomes of its comparisons (`analytics.outcomes`), 0 where it has none; null: unknown
+    "label": pl.Int64,  # the outcomes of its comparisons (`analytics.facts.outcomes`), 0 where it has none; null: unknown
 }
 """From `time` on this is what a signal says."""
 
@@ -82,7 +82,7 @@ class Told:
 
 
 def told(plant: Plant, known: pl.DataFrame) -> Told:
-    """How the states of the plant's machines are told from several signals (`known`: `analytics.readings.SERIES`)."""
+    """How the states of the plant's machines are told from several signals (`known`: `analytics.facts.readings.SERIES`)."""
     states = known.filter(pl.col("signal") == TOLD).select("equipment", state="code")
     inputs = (
         known.filter("tells")
@@ -105,7 +105,7 @@ def told(plant: Plant, known: pl.DataFrame) -> Told:
 def input_edges(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """Where what a signal says may change (`INPUT_EDGES`): at samples unlike the one before, and where one went stale.
 
-    As `analytics.timeline.state_edges`: it needs each sample that differs from the one before it or comes more than
+    As `analytics.facts.timeline.state_edges`: it needs each sample that differs from the one before it or comes more than
     `stale_after` later, and that one.
     """
     inputs = known.filter("tells")
@@ -140,7 +140,7 @@ def lapses(last: pl.DataFrame, known: pl.DataFrame, until: datetime) -> pl.DataF
 
 
 def told_edges(edges: pl.DataFrame, of: Told) -> pl.DataFrame:
-    """`analytics.timeline.EDGES` of the machines these `INPUT_EDGES` are of: where their state changes."""
+    """`analytics.facts.timeline.EDGES` of the machines these `INPUT_EDGES` are of: where their state changes."""
     rows = edges.join(of.inputs, on="code").with_columns(pl.col("label").fill_null(-1))
     if rows.is_empty():
         return pl.DataFrame(schema=dict(EDGES))

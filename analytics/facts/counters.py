@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from analytics.readings import codes
+from analytics.facts.readings import codes
 from plant.frames import BAD, INCREMENTS, TIME
 from plant.model import COUNTER_ROLES
 

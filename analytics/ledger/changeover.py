@@ -15,9 +15,9 @@ _TICK = pl.duration(microseconds=1)
 def changeovers(stops: pl.DataFrame, runs: pl.DataFrame, parts: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     """equipment, start, end of changeovers, without overlap, sorted.
 
-    `stops`: of `analytics.attributes.state_runs`. `runs`: `plant.frames.ORDER_RUNS`. `parts` (equipment, time, good): what
-    was counted. A stop in which the product changes is one from its begin to its end, or until the first good part of the
-    new product is counted.
+    `stops`: of `analytics.ledger.attributes.state_runs`. `runs`: `plant.frames.ORDER_RUNS`. `parts` (equipment, time,
+    good): what was counted. A stop in which the product changes is one from its begin to its end, or until the first
+    good part of the new product is counted.
     """
     counts = [m for m, rule in rules(plant).items() if rule is not ChangeoverRule.OFF]
     whole = stops.filter(

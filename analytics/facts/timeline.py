@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from analytics.readings import HAS_VALUE, SAME_SERIES, codes, raw_text, shortest
+from analytics.facts.readings import HAS_VALUE, SAME_SERIES, codes, raw_text, shortest
 from plant.frames import INTERVALS, TIME
 from plant.model import Plant, Role, StateMapping
 from plant.states import MachineState
@@ -92,7 +92,7 @@ def _meanings(begun: pl.DataFrame, mapping: pl.DataFrame) -> pl.DataFrame:
 def state_edges(readings: pl.DataFrame, known: pl.DataFrame, mapping: pl.DataFrame) -> pl.DataFrame:
     """Where the state may change (`EDGES`): at samples unlike the one before, and where one went stale.
 
-    `readings` as of `analytics.readings`, `mapping` as of `state_map`. A raw value the mapping lacks is
+    `readings` as of `analytics.facts.readings`, `mapping` as of `state_map`. A raw value the mapping lacks is
     unknown, and keeps its raw value so that it can be found.
     """
     states = known.filter(pl.col("role") == Role.STATE.value)

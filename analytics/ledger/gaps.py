@@ -3,7 +3,7 @@
 After Shoplogix' rule of machine states: the first cycle of a gap between two parts is running; the rest is running
 slowly, a micro-stop or idle, by how many ideal cycles the gap is long. It is the ideal cycle of what was being made
 when the gap began (if that has none, when it ended), so this happens where order runs are known, in
-`analytics.ledger`. Of n parts that one reading shows each has an n-th of the gap; the n cycles at its beginning are
+`analytics.ledger.rows`. Of n parts that one reading shows each has an n-th of the gap; the n cycles at its beginning are
 running.
 
 The gap that is still open is judged by its length so far, as one of one part. The first reading begins a gap as if a
@@ -16,9 +16,9 @@ from enum import StrEnum
 
 import polars as pl
 
-from analytics.attributes import ideal_cycles
-from analytics.cycles import parts_made
-from analytics.telling import HEARD
+from analytics.facts.cycles import parts_made
+from analytics.facts.telling import HEARD
+from analytics.ledger.attributes import ideal_cycles
 from plant.frames import INTERVALS, TIME
 from plant.model import Plant, Role
 from plant.states import MachineState
@@ -48,7 +48,7 @@ def states_from_cycles(
 ) -> pl.DataFrame:
     """Intervals (`plant.frames.INTERVALS`) with the states of machines whose state comes from their cycles.
 
-    `intervals` of such a machine say when its parts can be heard (`analytics.telling.HEARD`); the end of the last
+    `intervals` of such a machine say when its parts can be heard (`analytics.facts.telling.HEARD`); the end of the last
     one is now. `increments` (`INCREMENTS`, of cycle signals too) reach back to the last parts before the time that is
     asked for. `runs`: `ORDER_RUNS`.
     """

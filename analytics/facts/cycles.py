@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from analytics.readings import HAS_VALUE, SAME_SERIES
+from analytics.facts.readings import HAS_VALUE, SAME_SERIES
 from plant.frames import BAD, CYCLES, INCREMENTS, TIME
 from plant.model import COUNTER_ROLES, CycleKind, Role
 from plant.states import MachineState

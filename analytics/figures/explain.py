@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from analytics.elements import AMOUNTS, COUNTS, ELEMENTS, with_classes
+from analytics.figures.elements import AMOUNTS, COUNTS, ELEMENTS, with_classes
+from analytics.figures.reliability import WAITS, failure_events
+from analytics.figures.summary import summarise
+from analytics.figures.yields import yields
 from analytics.kpis import Formula, Kpi, Pass
-from analytics.reliability import WAITS, failure_events
-from analytics.summary import summarise
-from analytics.yields import yields
 from plant.model import Convention, Plant
 
 MOST = 200

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import polars as pl
 
-from analytics.buckets import EVERY, bucket, bucket_of
-from analytics.elements import ADDED, ELEMENTS, SUMS, class_code, from_code, with_classes
+from analytics.figures.buckets import EVERY, bucket, bucket_of
+from analytics.figures.elements import ADDED, ELEMENTS, SUMS, class_code, from_code, with_classes
+from analytics.figures.reliability import attended, failures
+from analytics.figures.yields import rolled
 from analytics.kpis import Kpi, Pass, catalogue
-from analytics.reliability import attended, failures
-from analytics.yields import rolled
 from plant.frames import LEDGER, TIME, Window
 from plant.model import Convention, Plant
 
@@ -48,9 +48,9 @@ def summarise(
     `ledger`: columns of `plant.frames.LEDGER`, texts as String or Enum (Enum is the fastest); a LazyFrame is read once, and
     only the columns that are needed. `performance_over_one` marks an ideal cycle that cannot be right. `convention`: by
     default the plant file's. `kpis`: ids of `analytics.kpis.catalogue`; by default those that take one pass over the
-    rows. `alerts`: `analytics.reliability.WAITS`, for the time to acknowledge. Without `by` it is one row (none for an
-    empty ledger). Raises ValueError for an unknown dimension or KPI, and for hour or day when a row runs over a bucket's
-    end: make the ledger with `edges=analytics.buckets.edges(...)`.
+    rows. `alerts`: `analytics.figures.reliability.WAITS`, for the time to acknowledge. Without `by` it is one row (none
+    for an empty ledger). Raises ValueError for an unknown dimension or KPI, and for hour or day when a row runs over a
+    bucket's end: make the ledger with `edges=analytics.figures.buckets.edges(...)`.
     """
     _check("group by", by, DIMENSIONS)
     known = catalogue()
@@ -132,7 +132,7 @@ def _check_cut(found: pl.DataFrame, by: Sequence[str], plant: Plant) -> None:
         last = found["end"] - timedelta(microseconds=1)
         if not bucket(last, plant.site.zone, name).equals(found[name].rename("end"), null_equal=True):
             raise ValueError(
-                f"ledger rows run over the end of a {name}: cut them with analytics.buckets.edges"
+                f"ledger rows run over the end of a {name}: cut them with analytics.figures.buckets.edges"
             )
 
 

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from analytics.attributes import ideal_cycles
-from analytics.buckets import bucket
+from analytics.figures.buckets import bucket
+from analytics.ledger.attributes import ideal_cycles
 from plant.frames import TIME
 from plant.model import Plant
 
