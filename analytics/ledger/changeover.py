@@ -61,7 +61,7 @@ def _meanings(plant: Plant, machine: str) -> Iterable[StateMapping]:
 def _changed(stops: pl.DataFrame, runs: pl.DataFrame, parts: pl.DataFrame, plant: Plant) -> pl.DataFrame:
     """equipment, start, end: of the stops (equipment, start, end), those in which the product changes."""
     if stops.is_empty() or runs.is_empty():
-        return stops.select("equipment", "start", "end")
+        return stops.select("equipment", "start", "end").clear()
     usual = {m.id: m.material for m in plant.machines() if m.material is not None}
     rows = _made(stops.with_columns(at=pl.col("start") - _TICK), runs, usual, "before")
     rows = _made(rows.with_columns(at="end"), runs, usual, "after")

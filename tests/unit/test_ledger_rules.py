@@ -159,6 +159,7 @@ DETECT = {"changeover": ChangeoverRule.DETECT}
 def test_a_stop_in_which_the_product_changes_is_a_changeover() -> None:
     assert minutes(rows(plant(**DETECT), STOP, orders=ORDERS), "changeover") == 11
     assert minutes(rows(plant(), STOP, orders=ORDERS), "changeover") == 0
+    assert minutes(rows(plant(**DETECT), STOP), "changeover") == 0
     same = [(0, 5, "A", "p"), (5, None, "B", "p")]
     assert minutes(rows(plant(**DETECT), STOP, orders=same), "changeover") == 0
     at_the_end = [(0, 4, "A", "p"), (15, None, "B", "q")]
