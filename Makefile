@@ -3,6 +3,8 @@ PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := check
+# The suite starts hundreds of processes: each would compile all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: setup services check test demo bench docs lock clean
 
 $(VENV)/.ready: requirements.txt pyproject.toml
@@ -18,7 +20,7 @@ services: setup
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -q -m "not slow and not browser and not server" -n 2
+	@$(BIN)/pytest -q -m "not slow and not browser and not server" -n 2 --hypothesis-profile=quick
 
 test: setup services
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo

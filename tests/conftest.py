@@ -8,10 +8,13 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
 from tests.memory import MemoryBackend
+
+settings.register_profile("quick", max_examples=30)  # of `make check`, see tests/examples.py
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from infra.historians.influx import InfluxHistorian, InfluxSettings
@@ -17,6 +17,7 @@ from infra.historians.parquet import ParquetHistorian
 from infra.influxdb.server import InfluxServer, running
 from pipelines.ports import Historian
 from plant.frames import BAD, GOOD, REFUSED, SAMPLES, TREND, UNCERTAIN, Window
+from tests.examples import examples
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALWAYS = Window(NOON - timedelta(days=30), NOON + timedelta(days=30))
@@ -348,7 +349,7 @@ ROWS = st.builds(
 BATCHES = st.lists(st.lists(ROWS, max_size=12), min_size=1, max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=BATCHES, compact_after=st.integers(0, 5), cut=st.integers(0, 4000))
 def test_any_batches_read_back_as_a_dictionary_would(
     fresh: Fresh, batches: list[list[tuple[int, str, str, tuple[float | None, str | None], int, int]]],
@@ -398,7 +399,7 @@ TRENDED = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.lists(TRENDED, max_size=20), min_size=1, max_size=3),
     start=st.integers(-3_100_000, 3_100_000), length=st.integers(0, 4_000_000), every=SPANS,

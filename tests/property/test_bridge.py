@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.figures.summary import summarise
@@ -23,6 +23,7 @@ from plant.model import (
     StateMapping,
 )
 from plant.states import MachineState, TimeCategory
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 SECOND = 1_000_000
@@ -109,7 +110,7 @@ KNOWN = st.lists(ROW, min_size=1, max_size=8).filter(
 
 
 @given(KNOWN, KNOWN)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_points_add_up_to_the_difference_and_change_sign_with_the_windows(
     one: list[Row], two: list[Row]
 ) -> None:
@@ -123,7 +124,7 @@ def test_the_points_add_up_to_the_difference_and_change_sign_with_the_windows(
 
 
 @given(KNOWN)
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_window_does_not_differ_from_itself(rows: list[Row]) -> None:
     assert bridge(ledger(*rows), ledger(*rows), PLANT).is_empty()
 

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -32,6 +32,7 @@ from plant.model import (
     WorkCalendar,
 )
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STATES = {
@@ -169,7 +170,7 @@ class Store:
         )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(sample(), max_size=60), st.data())
 def test_any_batches_in_any_order_give_the_ledger_of_one_shot(drawn: list, data: st.DataObject) -> None:
     samples = frame(drawn)
@@ -194,7 +195,7 @@ def test_any_batches_in_any_order_give_the_ledger_of_one_shot(drawn: list, data:
     assert_frame_equal(live.runs, seen.runs)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(sample(), max_size=60), st.integers(0, 40), st.booleans())
 def test_machines_derived_apart_have_the_ledger_of_all(drawn: list, most: int, told: bool) -> None:
     samples = frame(drawn)
@@ -211,7 +212,7 @@ def test_machines_derived_apart_have_the_ledger_of_all(drawn: list, most: int, t
     assert_frame_equal(found, expected)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(sample(), max_size=60), st.lists(st.integers(1, 839), max_size=3, unique=True))
 def test_sums_of_sub_windows_are_the_sums_of_the_window(drawn: list, cuts: list[int]) -> None:
     seen = facts(frame(drawn), PLANT, at(900), ORDERS)
@@ -231,7 +232,7 @@ def test_sums_of_sub_windows_are_the_sums_of_the_window(drawn: list, cuts: list[
     )
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(sample(), max_size=60), st.integers(0, 800))
 def test_forgetting_the_past_changes_nothing_after_it(drawn: list, past: int) -> None:
     samples = frame(drawn).sort("time", "received")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -18,6 +18,7 @@ from pipelines.fold import Fold
 from plant.frames import SAMPLES, Window
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 
@@ -50,7 +51,7 @@ pace = st.tuples(st.integers(1, 30), st.floats(0, 1))
 """Seconds to the next reading, and how busy the machine was: at most one part a second."""
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from([64, 100, 256, 65_536]), st.integers(0, 65_535), st.lists(pace, max_size=40))
 def test_rollovers_are_exact(modulus: int, first: int, paces: list[tuple[int, float]]) -> None:
     made, second, readings = first % modulus, 0, [(0, first % modulus)]
@@ -62,7 +63,7 @@ def test_rollovers_are_exact(modulus: int, first: int, paces: list[tuple[int, fl
     assert set(found["flag"].drop_nulls()) <= {"rollover"}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 1000)), min_size=1, max_size=40))
 def test_no_reading_shows_more_parts_than_there_was_time_for(readings: list[tuple[int, int]]) -> None:
     second, series = 0, []
@@ -150,7 +151,7 @@ def booked(samples: list[tuple[float, float | None, int]], modulus: int | None) 
     return dict(zip(times, found["quantity"], strict=True))
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(machine(resets=False), st.sampled_from([None, 64, 100, 65_536]), st.integers(0, 90), st.data())
 def test_every_part_counts_once_whatever_comes_late_twice_or_not_at_all(
     truth: Machine, modulus: int | None, first: int, data: st.DataObject
@@ -165,7 +166,7 @@ def test_every_part_counts_once_whatever_comes_late_twice_or_not_at_all(
     assert sum(found.values()) == truth.parts(read[0], read[-1])
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(machine(resets=True), st.integers(0, 90), st.data())
 def test_a_reset_loses_what_nobody_saw_and_never_invents(
     truth: Machine, first: int, data: st.DataObject
@@ -180,7 +181,7 @@ def test_a_reset_loses_what_nobody_saw_and_never_invents(
             assert found.get(now, 0) == made
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.sampled_from([None, 64, 65_536]),
     st.lists(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.ledger.firstcause import charges
@@ -13,6 +13,7 @@ from analytics.ledger.lineaccount import constraint, line_account
 from plant.frames import LEDGER, Window
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 NAMES = "abcde"
@@ -165,7 +166,7 @@ def lines(draw: st.DrawFn) -> tuple[dict[str, str], Plant, set[int]]:
     return lives, plant_of(upstream, buffers), set(draw(st.lists(st.integers(1, 59), max_size=4)))
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(lines())
 def test_waiting_is_charged_once_and_to_what_each_second_says(
     drawn: tuple[dict[str, str], Plant, set[int]],
@@ -199,7 +200,7 @@ def test_waiting_is_charged_once_and_to_what_each_second_says(
     assert not joined["same"].fill_null(False).any()  # what goes on is one charge
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(lines(), st.integers(0, 59), st.integers(1, 60))
 def test_the_account_of_a_line_is_that_of_its_constraint_to_the_microsecond(
     drawn: tuple[dict[str, str], Plant, set[int]], first: int, last: int

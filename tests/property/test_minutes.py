@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.minutes import SUMS, bucketed, merged, minutes
 from plant.frames import BAD, SAMPLES, TIME
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site
+from tests.examples import examples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = ["equipment", "signal", "time"]
@@ -53,7 +54,7 @@ def plainly(samples: pl.DataFrame, seconds: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(SUMS), orient="row").sort(KEY)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(row, max_size=60), st.sampled_from([1, 60, 300]), st.sampled_from(["streaming", "in-memory"]))
 def test_buckets(rows: list, seconds: int, engine: str) -> None:
     samples = frame(rows)
@@ -64,7 +65,7 @@ def test_buckets(rows: list, seconds: int, engine: str) -> None:
     assert_frame_equal(merged(bucketed(samples.lazy(), every).collect()), expected)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(row, max_size=40))
 def test_minutes_are_of_process_variables_only(rows: list) -> None:
     samples = frame(rows).sort(KEY)

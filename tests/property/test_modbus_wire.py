@@ -5,7 +5,7 @@ import contextlib
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pymodbus.framer import FramerRTU
 
@@ -20,6 +20,7 @@ from collectors.modbus.wire import (
     rtu_answer,
     tcp_answers,
 )
+from tests.examples import examples
 
 
 @given(st.binary(max_size=300))
@@ -93,7 +94,7 @@ ANSWERS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(ANSWERS)
 def test_an_answer_is_only_taken_for_its_own_request(answers: list[tuple[str, int]]) -> None:
     """A device that answers each request in its own wrong way; each answer carries a number of its own."""

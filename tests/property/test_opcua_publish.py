@@ -15,11 +15,12 @@ from asyncua.ua.ua_binary import (
     struct_to_binary,
     variant_to_binary,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.opcua.publish import NOTIFICATIONS, Published, decode, decode_republished
 from collectors.opcua.wire import DecodeError
+from tests.examples import examples
 
 AT = datetime(2026, 1, 31, 6, 0, 0, 123456, tzinfo=UTC)
 T = ua.VariantType
@@ -179,7 +180,7 @@ def comparable(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [tuple(struct.pack("<d", v) if isinstance(v, float) else v for v in row) for row in rows]
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(st.lists(items, max_size=12))
 def test_it_says_what_asyncua_says(given: list[Item]) -> None:
     body = response([changes(given)])
@@ -190,7 +191,7 @@ def test_it_says_what_asyncua_says(given: list[Item]) -> None:
     assert (got.published, got.results, got.status, got.service_result) == (AT, (), None, 0)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     st.lists(st.tuples(st.lists(items, min_size=1, max_size=3), st.integers(1, 90)), min_size=1, max_size=5)
 )
@@ -200,7 +201,7 @@ def test_runs_of_one_layout_and_alternating_ones(blocks: list[tuple[list[Item], 
 
 
 @pytest.mark.parametrize("kind", sorted(of_type))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(data=st.data())
 def test_every_type(kind: ua.VariantType, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.one_of(scalar(kind), array_of(kind)), min_size=1, max_size=6))
@@ -208,7 +209,7 @@ def test_every_type(kind: ua.VariantType, data: st.DataObject) -> None:
     assert comparable(decode(body).items.rows()) == comparable(by_asyncua(body))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(variants, st.integers(0, 0x3F), st.integers(1, 70), st.sampled_from([0, 0x40000000]))
 def test_picoseconds_stand_behind_their_own_time(
     value: ua.Variant, mask: int, times: int, status: int
@@ -341,7 +342,7 @@ def test_what_is_no_publish_response_is_an_error(body: bytes) -> None:
         decode(body)
 
 
-@settings(max_examples=150, deadline=2000)
+@examples(150, deadline=2000)
 @given(st.data())
 def test_damaged_bytes_give_an_error_or_an_answer(data: st.DataObject) -> None:
     given = data.draw(st.lists(items, max_size=5))
@@ -358,7 +359,7 @@ def test_damaged_bytes_give_an_error_or_an_answer(data: st.DataObject) -> None:
     assert len(got.items) * 5 <= len(cut)
 
 
-@settings(max_examples=80, deadline=2000)
+@examples(80, deadline=2000)
 @given(st.binary(max_size=300))
 def test_noise_is_an_error_or_an_answer(noise: bytes) -> None:
     for body in (noise, with_data_change(noise), b"\x01\x00\x3d\x03" + noise):

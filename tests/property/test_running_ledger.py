@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -33,6 +33,7 @@ from plant.model import (
     WorkCalendar,
 )
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STATES = {
@@ -138,7 +139,7 @@ def frame(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_whatever_comes_the_rows_are_those_made_from_scratch(data: st.DataObject) -> None:
     store = Store()

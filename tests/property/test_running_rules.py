@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -17,6 +17,7 @@ from pipelines.running import RunningLedger
 from plant.frames import CORRECTIONS, ORDER_RUNS, RECODES, Window, empty
 from plant.model import ChangeoverRule, Role, Signal, StateMapping
 from plant.states import MachineState
+from tests.examples import examples
 from tests.property.test_running_ledger import ORDERS, PLANT, START, Store, at, frame
 
 RULES = {
@@ -74,7 +75,7 @@ def life(draw: st.DrawFn, machine: str) -> list[tuple[float, str, str, float | N
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.data())
 def test_the_rows_are_those_made_from_scratch(data: st.DataObject) -> None:
     store = Store()

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -14,6 +14,7 @@ from pipelines.derive import derive
 from plant.frames import SAMPLES, Window, empty
 from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site, StateMapping
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -65,7 +66,7 @@ def spans(draw: st.DrawFn) -> Window:
     return Window(one, other)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(histories(), spans(), st.data())
 def test_stored_and_derived_rows_are_the_derived_ledger(
     samples: pl.DataFrame, window: Window, data: st.DataObject

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -33,6 +33,7 @@ from plant.model import (
     StateRule,
 )
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 SPAN = 900
@@ -185,7 +186,7 @@ class Store:
         )
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(day(), st.data())
 def test_any_batches_in_any_order_give_the_facts_of_one_shot(drawn: list[Drawn], data: st.DataObject) -> None:
     samples = frame(drawn)
@@ -220,7 +221,7 @@ def _told(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(stop_start=pl.when(goes_on).then(None).otherwise("stop_start"))
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(day(), st.integers(0, 800))
 def test_forgetting_the_past_changes_nothing_after_it(drawn: list[Drawn], past: int) -> None:
     samples = frame(drawn).sort("time", "received")
@@ -235,7 +236,7 @@ def test_forgetting_the_past_changes_nothing_after_it(drawn: list[Drawn], past: 
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.data())
 def test_the_running_ledger_is_that_made_from_scratch(data: st.DataObject) -> None:
     store = Store()
@@ -327,7 +328,7 @@ def _rules(pv: object, door: object, mode: object) -> str:
     return "unknown"
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(day())
 def test_conditions_hold_second_by_second(drawn: list[Drawn]) -> None:
     found = facts(frame(drawn), PLANT, at(SPAN + 1)).intervals
@@ -343,7 +344,7 @@ gap = st.tuples(st.integers(1, 90), st.integers(1, 4))
 """Seconds to the next reading that shows parts, and how many."""
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(gap, max_size=30), st.integers(1, 90))
 def test_gaps_between_parts_are_read_as_the_rule_says(gaps: list[tuple[int, int]], then: int) -> None:
     second, made, rows = 0, 0, [(0, "t", "co", 0.0, None, 0)]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -28,6 +28,7 @@ from plant.model import (
     StateRule,
 )
 from plant.states import MachineState
+from tests.examples import examples
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STATES = {
@@ -124,7 +125,7 @@ def assert_same(left: Facts, right: Facts) -> None:
     assert_frame_equal(left.signalled, right.signalled)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(histories(), st.sampled_from(PLANTS), st.sampled_from(["streaming", "in-memory"]), st.floats(0, 200))
 def test_thinned_samples_are_samples_with_the_same_facts(
     samples: pl.DataFrame, of: Plant, engine: str, until: float
@@ -141,7 +142,7 @@ def test_thinned_samples_are_samples_with_the_same_facts(
     assert_same(derived(again, of), derived(samples, of))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(histories(), st.sampled_from(PLANTS), st.data())
 def test_spans_of_time_can_be_thinned_apart(samples: pl.DataFrame, of: Plant, data: st.DataObject) -> None:
     times = samples["time"].to_list() or [START]

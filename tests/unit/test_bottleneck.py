@@ -3,12 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.improvement.bottleneck import active_periods, bottleneck_shares, bottlenecks
 from plant.frames import LEDGER
 from plant.states import TimeCategory
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 RUN, STARVED, DOWN, BREAK, UNKNOWN = (
@@ -71,7 +72,7 @@ MACHINE = st.lists(st.tuples(st.integers(1, 9), st.sampled_from([RUN, STARVED, D
 
 
 @given(st.lists(MACHINE, min_size=2, max_size=4))
-@settings(max_examples=150)
+@examples(150)
 def test_at_every_minute_it_is_the_machine_with_the_longest_active_period(
     machines: list[list[tuple[int, TimeCategory]]],
 ) -> None:

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pyarrow.parquet as pq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from infra.historians.layout import LARGEST, SMALLEST, SampleFile
 from plant.frames import SAMPLES
+from tests.examples import examples
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def written(*frames: pl.DataFrame) -> io.BytesIO:
     return buffer
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.lists(st.sampled_from([1, 700, SMALLEST, SMALLEST + 1, 2 * LARGEST, 2 * LARGEST + 7]), max_size=6))
 def test_what_is_written_is_read(lengths: list[int]) -> None:
     rows = samples(*((f"m{n // 2}", f"s{n % 2}", length) for n, length in enumerate(lengths)))

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from devices.opcua_secured import certificate, key_pem
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.opcua.certificates import LIFE, plain, problem, read
@@ -33,6 +33,7 @@ from collectors.opcua.offers import (
     choose_token,
 )
 from collectors.opcua.pki import KEPT, RENEW_BEFORE, SWITCH_BEFORE, Known, Pki, PkiError
+from tests.examples import examples
 
 NOW = datetime(2026, 11, 23, 2, 30, tzinfo=UTC)
 
@@ -184,7 +185,7 @@ def test_what_a_source_was_connected_with_is_kept(tmp_path: Path) -> None:
     assert pki.known("plc") is None
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.data())
 def test_a_damaged_certificate_is_a_value_error(data: st.DataObject) -> None:
     der = bytearray(GOOD)

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.shdr.decode import decode, named_device, samples
 from collectors.shdr.items import Items
 from collectors.shdr.lines import Lines
 from plant.model import Role, Signal
+from tests.examples import examples
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 T = "2026-01-01T00:00:00Z"
@@ -124,7 +125,7 @@ FRAGMENT = st.sampled_from(
     | st.binary(max_size=120),
     st.integers(7, 60),
 )
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_junk_never_raises_and_never_invents(data: bytes, cut: int) -> None:
     lines, device, numbers = Lines(longest=80), "", []
     items = Items([signal("x")])
