@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import polars as pl
@@ -112,7 +113,8 @@ def plant_file(folder: Path) -> Path:
     return path
 
 
-def samples(seed: int = 1, machines: Iterable[str] = MACHINES, start: datetime = START) -> pl.DataFrame:
+@cache
+def samples(seed: int = 1, machines: tuple[str, ...] = MACHINES, start: datetime = START) -> pl.DataFrame:
     """States that last seconds to hours, counts every half minute with rollovers, outages, and a process value."""
     rng = random.Random(seed)
     rows: list[tuple[object, ...]] = []

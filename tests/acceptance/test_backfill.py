@@ -22,12 +22,10 @@ from infra.stores import open_database, open_historian
 from plant.frames import BAD, Window
 from plant.model import Plant
 
-SAMPLES = samples()
-
 
 @pytest.fixture
 def works(tmp_path: Path) -> tuple[Plant, DataFolder]:
-    return make(tmp_path, SAMPLES)
+    return make(tmp_path, samples())
 
 
 @pytest.mark.parametrize(
@@ -43,7 +41,7 @@ def test_it_stores_what_one_derivation_gives(
     monkeypatch.setattr(partitions, "READ_ROWS", rows)
     monkeypatch.setattr(run, "CHUNK", chunk)
     done = backfill(*works)
-    assert_frame_equal(stored(*works), at_once(works[0], SAMPLES))
+    assert_frame_equal(stored(*works), at_once(works[0], samples()))
     assert done.rows == stored(*works).height and done.machines == len(MACHINES) and done.kept == 0
 
     again = backfill(*works)
@@ -56,12 +54,12 @@ def test_pieces_of_time_and_machines_come_to_the_same(works: tuple[Plant, DataFo
     backfill(plant, data, Window(WINDOW.start, cut))
     with pytest.raises(BackfillError, match="--from must be earlier"):
         backfill(plant, data, Window(cut, WINDOW.end))
-    assert_frame_equal(stored(*works), at_once(plant, SAMPLES, Window(WINDOW.start, cut)))
+    assert_frame_equal(stored(*works), at_once(plant, samples(), Window(WINDOW.start, cut)))
     earlier = Window(START + timedelta(hours=5), WINDOW.start)
     done = backfill(plant, data, earlier, ["cap"])
     assert done.machines == 3, "those it is joined to are derived with it"
     backfill(plant, data, earlier, ["press", "saw"])
-    assert_frame_equal(stored(plant, data, earlier), at_once(plant, SAMPLES, earlier))
+    assert_frame_equal(stored(plant, data, earlier), at_once(plant, samples(), earlier))
 
 
 def test_some_machines_do_not_come_first(works: tuple[Plant, DataFolder]) -> None:
@@ -85,16 +83,20 @@ def test_what_changed_is_read_again_and_published_figures_are_restated(
     with database.begin() as connection:
         rows = LedgerRows(connection).touching(shift, ["fill", "cap", "pack"])
         ShiftClosures(connection).close("line", "day", shift.start, figures(plant, rows)["line"], NOW)
-    late = SAMPLES.filter(
-        pl.col("equipment") == "cap",
-        pl.col("signal") == "state",
-        pl.col("time").is_between(shift.start, shift.start + timedelta(hours=4)),
-    ).with_columns(value=3.0 - pl.col("value"), received=pl.col("time") + timedelta(days=1))
+    late = (
+        samples()
+        .filter(
+            pl.col("equipment") == "cap",
+            pl.col("signal") == "state",
+            pl.col("time").is_between(shift.start, shift.start + timedelta(hours=4)),
+        )
+        .with_columns(value=3.0 - pl.col("value"), received=pl.col("time") + timedelta(days=1))
+    )
     historian = open_historian(plant, data)
     historian.write(late)
 
     done = backfill(*works)
-    changed = pl.concat([SAMPLES, late])
+    changed = pl.concat([samples(), late])
     assert_frame_equal(stored(*works), at_once(plant, changed))
     assert (
         done.partitions - done.kept == len({"fill", "cap", "pack"}) // 3 + done.partitions // 5 - 1
@@ -117,21 +119,25 @@ def test_samples_that_wait_in_the_spool_are_in_it(works: tuple[Plant, DataFolder
 
     plant, data = works
     at = WINDOW.start + timedelta(hours=30)
-    late = SAMPLES.filter(pl.col("equipment") == "saw", pl.col("signal") == "state")[:1].with_columns(
-        time=pl.lit(at, SAMPLES.schema["time"]),
-        value=pl.lit(2.0),
-        received=pl.lit(NOW, SAMPLES.schema["time"]),
+    late = (
+        samples()
+        .filter(pl.col("equipment") == "saw", pl.col("signal") == "state")[:1]
+        .with_columns(
+            time=pl.lit(at, samples().schema["time"]),
+            value=pl.lit(2.0),
+            received=pl.lit(NOW, samples().schema["time"]),
+        )
     )
     spool = Spool(data.spool, "late")
     spool.append(late)
     spool.close()
     backfill(*works)
-    assert_frame_equal(stored(*works), at_once(plant, pl.concat([SAMPLES, late])))
+    assert_frame_equal(stored(*works), at_once(plant, pl.concat([samples(), late])))
 
 
 def test_a_counter_goes_on_from_its_last_reading_however_long_ago(tmp_path: Path) -> None:
     away = pl.col("time").is_between(START + timedelta(hours=1), WINDOW.start + timedelta(hours=2))
-    useless = SAMPLES.with_columns(
+    useless = samples().with_columns(
         quality=pl.when(pl.col("signal") == "good", away)
         .then(pl.lit(BAD))
         .otherwise("quality")
@@ -144,7 +150,7 @@ def test_a_counter_goes_on_from_its_last_reading_however_long_ago(tmp_path: Path
 
 def test_two_processes_give_the_same(works: tuple[Plant, DataFolder]) -> None:
     backfill(*works, workers=2)
-    assert_frame_equal(stored(*works), at_once(works[0], SAMPLES))
+    assert_frame_equal(stored(*works), at_once(works[0], samples()))
 
 
 def test_a_worker_that_does_not_see_the_data_says_so(works: tuple[Plant, DataFolder]) -> None:
@@ -157,7 +163,7 @@ def test_a_worker_that_does_not_see_the_data_says_so(works: tuple[Plant, DataFol
 def test_the_reading_a_counter_goes_on_from_may_be_of_days_before_what_is_read(tmp_path: Path) -> None:
     window = Window(START + timedelta(days=3), START + timedelta(days=4))
     away = pl.col("time").is_between(START + timedelta(hours=1), window.start + timedelta(hours=2))
-    gone = samples(machines=["saw"]).filter(~((pl.col("signal") == "good") & away))
+    gone = samples(machines=("saw",)).filter(~((pl.col("signal") == "good") & away))
     plant, data = make(tmp_path, gone)
     backfill(plant, data, window)
     assert_frame_equal(stored(plant, data, window), at_once(plant, gone, window))
@@ -169,7 +175,7 @@ def test_a_day_that_was_not_over_is_read_again(works: tuple[Plant, DataFolder]) 
     backfill(plant, data, window, now=window.end + timedelta(minutes=5))
     again = backfill(plant, data, window)
     assert again.partitions - again.kept == 1, "the last day, of which an hour more is looked at now"
-    assert_frame_equal(stored(plant, data, window), at_once(plant, SAMPLES, window))
+    assert_frame_equal(stored(plant, data, window), at_once(plant, samples(), window))
 
 
 def test_what_another_plant_file_needs_is_read_again(works: tuple[Plant, DataFolder]) -> None:
@@ -181,7 +187,7 @@ def test_what_another_plant_file_needs_is_read_again(works: tuple[Plant, DataFol
     }
     sooner = replace(plant, equipment=machines)
     assert backfill(sooner, data).kept == 0, "what was kept was thinned out for 20 minutes"
-    assert_frame_equal(stored(*works), at_once(sooner, SAMPLES))
+    assert_frame_equal(stored(*works), at_once(sooner, samples()))
 
 
 def test_machines_are_joined_over_what_is_no_machine(works: tuple[Plant, DataFolder]) -> None:
