@@ -63,7 +63,7 @@ class BackendServer:
         self._plant: Plant | None = None
         self._version = 0
         self._lock = threading.Lock()
-        self.connections: set[Connection] = set()
+        self.connections: set[socket.socket] = set()
         """Of those who ask now."""
         _write_private(
             address_file, json.dumps({"port": self.port, "key": self._key.hex(), "pid": os.getpid()})
@@ -81,8 +81,10 @@ class BackendServer:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # close alone does not wake who accepts
         self._socket.close()
-        for connection in list(self.connections):
-            connection.close()
+        for client in list(self.connections):
+            # Whose thread closes it: closed here, its number could be another file's while that thread still reads.
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -93,17 +95,17 @@ class BackendServer:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with Connection(client.detach()) as connection:
-            self.connections.add(connection)
+        self.connections.add(client)
+        with client, Connection(os.dup(client.fileno())) as connection:
             try:
                 deliver_challenge(connection, self._key)
                 answer_challenge(connection, self._key)
                 while True:
                     connection.send(self._answer(*connection.recv()))
-            except (EOFError, OSError, AuthenticationError, TypeError):
-                return  # TypeError: closed by `close` while waiting
+            except (EOFError, OSError, AuthenticationError):
+                return
             finally:
-                self.connections.discard(connection)
+                self.connections.discard(client)
 
     def _answer(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bool, Any]:
         try:
