@@ -63,7 +63,7 @@ def collected(plant: Plant, source: str) -> tuple[Source, tuple[Signal, ...]]:
     not touched."""
     signals = (s for s in plant.signals.values() if s.source == source)
     return plant.sources[source], tuple(
-        replace(s, states={}, modulus=None, min_cycle=None, unit="") for s in signals
+        replace(s, states={}, modulus=None, min_cycle=None, assumed=False, unit="") for s in signals
     )
 
 

@@ -3,6 +3,9 @@
 The rule is local to two consecutive usable readings. No more parts can lie between them than the
 fastest cycle allows: `cap = SLACK + dt / min_cycle`. What exceeds it is no production but a glitch, a
 reset or a re-parametrised counter: nothing is booked, the reading is flagged and is the new baseline.
+
+A fastest cycle that nobody gave is half the ideal cycle, and that may be wrong; also parts that are counted by the shot or
+the tray come many at a time. So where it is only assumed a rise is believed up to `WIDER` times the cap.
 """
 
 from collections.abc import Mapping
@@ -15,6 +18,8 @@ from plant.model import COUNTER_ROLES
 
 SLACK = 2
 """Parts two readings may be apart at any distance in time: reading and counting are not synchronous."""
+WIDER = 10
+"""How much more a counter may rise where its fastest cycle is only assumed."""
 
 _value = pl.col("value")
 COUNT_READ = (
@@ -36,6 +41,8 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     With d the difference to the usable reading before:
     0 <= d <= cap: d. d < 0 and d + modulus <= cap: the counter rolled over, exactly d + modulus.
     d < 0 and value <= cap: it was reset, the parts since are the value. Otherwise implausible: nothing.
+    Where the fastest cycle is assumed a rise, also one over the modulus, may be `WIDER` times the cap; over the modulus
+    no more than a tenth of it, so that a reset is not taken for one.
     Without a known fastest cycle any rise is believed, but a fall without modulus books nothing ("reset"):
     nothing tells the parts made since from a counter that was set.
 
@@ -57,7 +64,12 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
             dt=(pl.col("time") - pl.col("time").shift()).dt.total_microseconds(),
         )
         .filter(pl.col("same") & (value != pl.col("before")) & ~pl.col("carried"))
-        .join(known.select("code", "modulus", "min_cycle"), on="code", how="left", maintain_order="left")
+        .join(
+            known.select("code", "modulus", "min_cycle", "assumed"),
+            on="code",
+            how="left",
+            maintain_order="left",
+        )
     )
     absurd = rows.filter(
         ~pl.col("usable") & value.is_not_null() & (pl.col("quality") < BAD) & ~pl.col("carried")
@@ -77,9 +89,11 @@ def _judge(moved: pl.DataFrame) -> pl.DataFrame:
     difference = now - pl.col("before").cast(pl.Int64)
     cap = SLACK + pl.col("dt") // pl.col("min_cycle")
     bounded = pl.col("min_cycle").is_not_null()
-    rose = (difference > 0) & (~bounded | (difference <= cap))
+    most = pl.when("assumed").then(WIDER * cap).otherwise(cap)
+    rose = (difference > 0) & (~bounded | (difference <= most))
     around = difference + modulus
-    rolled = ((difference < 0) & (around >= 0) & (~bounded | (around <= cap))).fill_null(False)
+    once = pl.max_horizontal(cap, pl.min_horizontal(most, modulus // WIDER))
+    rolled = ((difference < 0) & (around >= 0) & (~bounded | (around <= once))).fill_null(False)
     fell = (difference < 0) & ~rolled & pl.when(bounded).then(now <= cap).otherwise(modulus.is_null())
     bridged = pl.col("gap") | (bounded & (cap >= modulus)).fill_null(False)
     judged = moved.select(

@@ -22,6 +22,7 @@ SERIES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "stale": pl.Duration("us"),  # null: a value holds until the next sample
     "modulus": pl.Int64,  # null: never rolls over
     "min_cycle": pl.Int64,  # microseconds; null: unknown
+    "assumed": pl.Boolean,  # nobody gave the min_cycle
     "cycle": pl.String,  # of cycle signals: plant.model.CycleKind
     "tells": pl.Boolean,  # its machine's state is told from it and others (`analytics.facts.telling`)
     "tests": pl.String,  # comparisons, a line each: of its values only their outcomes count; null: the values do
@@ -59,7 +60,7 @@ def series(plant: Plant) -> pl.DataFrame:
     }
     for machine in plant.machines():
         if machine.states or machine.cycle_gaps is not None:
-            rows.append((machine.id, TOLD, Role.STATE.value, *[None] * 4, False, None))
+            rows.append((machine.id, TOLD, Role.STATE.value, *[None] * 5, False, None))
     for signal in plant.derived_signals():
         key = (signal.equipment, signal.id)
         if not signal.decides and (signal.equipment, signal.role) in single:
@@ -70,7 +71,7 @@ def series(plant: Plant) -> pl.DataFrame:
         stale = plant.equipment[signal.equipment].stale_after
         kind = signal.cycle.value if signal.role is Role.CYCLE else None
         told = (kind, key in heard or key in tests, tests.get(key))
-        rows.append((*key, signal.role.value, stale, signal.modulus, fastest, *told))
+        rows.append((*key, signal.role.value, stale, signal.modulus, fastest, signal.assumed, *told))
     frame = pl.DataFrame(rows, schema={k: v for k, v in SERIES.items() if k != "code"}, orient="row")
     return frame.sort("equipment", "signal").with_row_index("code")
 

@@ -57,6 +57,8 @@ class Signal:
     min_cycle: timedelta | None = None
     """Counters: no part can be faster; bounds how many parts two readings can be apart.
     Resolved: half of the fastest ideal cycle of the machine when not given, None when there is none."""
+    assumed: bool = False
+    """Resolved: nobody gave the `min_cycle`. Ideal cycles may be wrong, so it is no limit to what a counter may rise."""
     scale: float = 1.0
     offset: float = 0.0
     collect: Mapping[str, object] = field(default_factory=dict)

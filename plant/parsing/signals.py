@@ -209,7 +209,7 @@ def resolve_min_cycles(
         for ideal in material.ideal_cycles:
             fastest[ideal.equipment] = min(ideal.cycle, fastest.get(ideal.equipment, ideal.cycle))
     return {
-        key: replace(signal, min_cycle=fastest[signal.equipment] / 2)
+        key: replace(signal, min_cycle=fastest[signal.equipment] / 2, assumed=True)
         if signal.role in COUNTER_ROLES and signal.min_cycle is None and signal.equipment in fastest
         else signal
         for key, signal in found.items()

@@ -31,6 +31,7 @@ from plant.model import (
     StateMapping,
     WorkCalendar,
 )
+from plant.parsing.signals import resolve_min_cycles
 from plant.states import MachineState, TimeCategory
 
 CASES = sorted(Path(__file__).parent.glob("*.case"))
@@ -111,6 +112,14 @@ def plant_of(case: Case, machines: list[str]) -> Plant:
     if case.shift:
         shift = Shift(id="s", name="s", start=case.shift[0], end=case.shift[1], breaks=tuple(case.breaks))
         calendars["c"] = WorkCalendar(id="c", shifts=(shift,))
+    materials = {
+        f"part-{m}": Material(id=f"part-{m}", name=m, ideal_cycles=(IdealCycle(equipment=m, cycle=c),))
+        for m, c in case.cycles.items()
+    }
+    counted = {
+        (m, s): Signal(id=s, equipment=m, role=Role(s), states=STATES if s == "state" else {})
+        for m, s in signals
+    }
     return Plant(
         site=Site(id="site", name="site", zone=ZoneInfo("UTC")),
         settings=Settings(**case.settings),  # type: ignore[arg-type]
@@ -130,14 +139,8 @@ def plant_of(case: Case, machines: list[str]) -> Plant:
             if case.line
             else {}
         ),
-        signals={
-            (m, s): Signal(id=s, equipment=m, role=Role(s), states=STATES if s == "state" else {})
-            for m, s in signals
-        },
-        materials={
-            f"part-{m}": Material(id=f"part-{m}", name=m, ideal_cycles=(IdealCycle(equipment=m, cycle=c),))
-            for m, c in case.cycles.items()
-        },
+        signals=resolve_min_cycles(counted, materials),
+        materials=materials,
         calendars=calendars,
     )
 

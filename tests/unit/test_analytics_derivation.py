@@ -55,6 +55,7 @@ def plant(
     counters: Sequence[Role] = (Role.GOOD, Role.REJECT),
     modulus: int | None = None,
     min_cycle: float | None = 1,
+    assumed: bool = False,
 ) -> Plant:
     signals = [
         Signal(id="state", equipment="m", role=Role.STATE, states=RAW),
@@ -67,6 +68,7 @@ def plant(
                 role=role,
                 modulus=modulus,
                 min_cycle=timedelta(seconds=min_cycle) if min_cycle else None,
+                assumed=assumed,
             )
             for role in counters
         ),
@@ -193,6 +195,15 @@ def test_a_rise_that_could_not_be_made_in_the_time_books_nothing() -> None:
     assert parts([(0, 10), (10, 23), (20, 25)]) == [(10, 0, "implausible"), (20, 2, None)]
     assert parts([(0, 10), (10, 22)]) == [(10, 12, None)]
     assert parts([(0, 0), (1, 5000)], min_cycle=None) == [(1, 5000, None)]
+
+
+def test_a_pace_nobody_gave_drops_neither_trays_nor_parts_of_a_machine_that_is_faster() -> None:
+    trays = [(0, 0), (1, 24), (2, 24), (3, 48), (3.5, 250)]
+    assert parts(trays, assumed=True) == [(1, 24, None), (3, 24, None), (3.5, 0, "implausible")]
+    assert parts([(0, 0), (3599, 4 * 3599)], assumed=True) == [(3599, 4 * 3599, None)]
+    assert parts([(0, 65_530), (1, 14)], modulus=65_536, assumed=True) == [(1, 20, "rollover")]
+    assert parts([(0, 85), (1, 5)], modulus=100, assumed=True) == [(1, 0, "implausible")]
+    assert parts([(0, 500), (10, 40)], assumed=True) == [(10, 0, "implausible")]
 
 
 def test_a_rollover_is_exact() -> None:

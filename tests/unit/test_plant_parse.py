@@ -209,6 +209,7 @@ def test_min_cycle_is_half_the_fastest_ideal_cycle_unless_given() -> None:
     assert found["filler", "good"].min_cycle == timedelta(milliseconds=400)
     assert found["filler", "reject"].min_cycle == timedelta(milliseconds=100)
     assert found["filler", "temperature"].min_cycle is None
+    assert found["filler", "good"].assumed and not found["filler", "reject"].assumed
 
 
 def test_an_ideal_cycle_begins_at_midnight_where_the_plant_is() -> None:
