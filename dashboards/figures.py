@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import polars as pl
 
@@ -79,8 +78,7 @@ def cut_ledger(
     ]
     if len(inner) >= MOST_BUCKETS:
         raise Refused(f"by: the window has {len(inner) + 1} of {asked[0]}; ask for at most {MOST_BUCKETS}")
-    marks = [window.start, *inner, window.end]
-    return pl.concat(backend.ledger(Window(a, b), machines) for a, b in pairwise(marks))
+    return backend.ledger(window, machines, inner)
 
 
 def stops(ledger: pl.DataFrame) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import polars as pl
 
+from analytics.spc.inspections import Inspection
 from analytics.spc.study import Exclusion, Frozen
 from dashboards.onboarding import Onboarding
 from dashboards.view import (
@@ -49,8 +50,10 @@ class Backend(Onboarding, Protocol):
     def snapshot(self) -> BoardSnapshot:
         """The last tick's."""
 
-    def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
-        """Ledger rows (`plant.frames.LEDGER`) clipped to the window."""
+    def ledger(
+        self, window: Window, equipment: Sequence[str] | None = None, cuts: Sequence[datetime] = ()
+    ) -> pl.DataFrame:
+        """Ledger rows (`plant.frames.LEDGER`) clipped to the window, and cut at these instants too."""
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Cycle times (`plant.frames.CYCLES`) in the window, with the material made and its ideal cycle at that time
@@ -78,6 +81,12 @@ class Backend(Onboarding, Protocol):
 
     def exclude_point(self, equipment: str, signal: str, entry: Exclusion) -> None:
         """Leave a point out, or take it in again."""
+
+    def inspections(self, window: Window, equipment: str) -> list[Inspection]:
+        """What was recorded of samples taken in the window, withdrawals too, in the order it was entered."""
+
+    def record_inspection(self, equipment: str, entry: Inspection, key: str = "") -> int:
+        """Keep an inspection, or that one is withdrawn; its number. The same request with the same key has effect once."""
 
     def shifts(self, window: Window) -> list[ShiftView]:
         """Shift instances that touch the window, oldest first."""

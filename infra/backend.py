@@ -9,6 +9,7 @@ import polars as pl
 from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
+from analytics.spc.inspections import Inspection
 from analytics.spc.study import Exclusion, Frozen
 from dashboards.onboarding import Confirmed, Looking, Section
 from dashboards.ports import Refused, Unavailable
@@ -32,6 +33,7 @@ from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit
 from infra.records.database import RecordsError
+from infra.records.inspections import Inspections
 from infra.records.orders import ExecutionStores
 from infra.records.spc import SpcRecords
 from infra.runtime import Runtime
@@ -83,8 +85,10 @@ class PlantBackend:
     def snapshot(self) -> BoardSnapshot:
         return self._runtime.snapshot()
 
-    def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
-        return _below(self.plant, self._runtime.ledger(window, self.now()), equipment)
+    def ledger(
+        self, window: Window, equipment: Sequence[str] | None = None, cuts: Sequence[datetime] = ()
+    ) -> pl.DataFrame:
+        return _below(self.plant, self._runtime.ledger(window, self.now(), cuts), equipment)
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         return _below(self.plant, self._runtime.cycles(window, self.now()), equipment)
@@ -121,6 +125,28 @@ class PlantBackend:
             action = "spc.exclude" if entry.excluded else "spc.include"
             detail = {"time": entry.time.isoformat(), "why": entry.why}
             Audit(connection).add(entry.at, entry.user, action, f"{equipment}/{signal}", detail)
+
+    def inspections(self, window: Window, equipment: str) -> list[Inspection]:
+        with self._runtime.database.read() as connection:
+            return Inspections(connection).of(window, equipment)
+
+    def record_inspection(self, equipment: str, entry: Inspection, key: str = "") -> int:
+        subject = f"{equipment}/{entry.test}"
+        with self._runtime.database.begin() as connection:
+            audit = Audit(connection)
+            for done in audit.of(subject, 100):
+                if key and done.detail.get("key") == key:
+                    return cast(int, done.detail["number"])
+            number = Inspections(connection).add(equipment, entry)
+            action = "inspection.record" if entry.withdraws is None else "inspection.withdraw"
+            detail = {
+                "number": number,
+                "time": entry.time.isoformat(),
+                "key": key,
+                "withdraws": entry.withdraws,
+            }
+            audit.add(entry.at, entry.user, action, subject, detail)
+        return number
 
     def shifts(self, window: Window) -> list[ShiftView]:
         return shift_views(self.plant, window)

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from zlib import crc32
 
 from alerting.alert import OrderContext
 from alerting.rules import MachineStatus
 from alerting.text import OUT_OF_CONTROL
-from analytics.spc.study import key
+from analytics.spc.study import in_force, key
 from dashboards import spc
 from infra.records.database import Database, RecordsError
 from infra.records.spc import SpcRecords
@@ -32,6 +33,9 @@ EVERY = 2.0
 LOOKED = timedelta(hours=1)
 """How far back a point that breaks a rule may be the newest one."""
 _LOTS = timedelta(days=2)
+_INSPECTIONS = timedelta(days=30)
+_LONGEST = 80
+"""Letters an alert's equipment may have."""
 
 
 def with_spc(plant: Plant, found: "Mapping[str, OutOfControl | None]") -> Plant:
@@ -110,18 +114,19 @@ class SpcWatch:
 def look(
     source: spc.Source, charts: Sequence[tuple[str, str, str]], now: datetime
 ) -> dict[str, OutOfControl | None]:
-    """By subject, each chart (equipment, signal, study) with frozen limits that the plant still has; None: in control."""
+    """By subject, each chart (equipment, signal, study) with frozen limits that the plant still has; None: in control, or
+    back in phase 1."""
     found: dict[str, OutOfControl | None] = {}
     for equipment, signal, study in charts:
         asked = _asked(source.plant, equipment, signal, study)
         if asked is None:
             continue
-        back = LOOKED if signal != spc.REJECTS else _LOTS
-        judged = spc.find(source, asked, Window(now - back, now)).study
+        shown = spc.find(source, asked, Window(now - _back(source.plant, asked), now))
+        judged = shown.study
         live = judged.points.filter(judged.points["phase"] == 2, ~judged.points["excluded"])
-        subject = f"{SUBJECT}{equipment}/{signal}"
+        subject = _subject(equipment, signal)
         found.setdefault(subject, None)
-        if live.is_empty():
+        if live.is_empty() or in_force(shown.limits, now) is None:
             continue
         broken = set(judged.violations["time"])
         times = live["time"].to_list()
@@ -151,11 +156,25 @@ def statuses(found: Mapping[str, OutOfControl | None], now: datetime) -> list[Ma
     ]
 
 
+def _back(plant: Plant, asked: spc.Asked) -> timedelta:
+    """How far: machines say something all the time, people a few times a day."""
+    if asked.signal == spc.REJECTS:
+        return _LOTS
+    by_hand = asked.counts or plant.signals[asked.machine, asked.signal].source is None
+    return _INSPECTIONS if by_hand else LOOKED
+
+
+def _subject(equipment: str, signal: str) -> str:
+    """Its beginning and a checksum when it is too long for an alert."""
+    whole = f"{SUBJECT}{equipment}/{signal}"
+    return whole if len(whole) <= _LONGEST else f"{whole[: _LONGEST - 9]}~{crc32(whole.encode()):08x}"
+
+
 def _asked(plant: Plant, equipment: str, signal: str, study: str) -> spc.Asked | None:
     """None: the plant has no such chart any more."""
     if equipment not in plant.equipment:
         return None
-    if signal == spc.REJECTS:
+    if signal == spc.REJECTS or signal.startswith(spc.INSPECTION):
         chart, _, per = study.partition(" per ")
         return spc.Asked(machine=equipment, signal=signal, per=per, chart=ChartKind(chart))
     known = plant.signals.get((equipment, signal))
@@ -165,4 +184,5 @@ def _asked(plant: Plant, equipment: str, signal: str, study: str) -> spc.Asked |
 def _name(plant: Plant, subject: str) -> str:
     machine = machine_of(subject)
     signal = subject.partition("/")[2]
-    return f"{plant.equipment[machine].name} {'rejects' if signal == spc.REJECTS else signal}"
+    name = "rejects" if signal == spc.REJECTS else signal.removeprefix(spc.INSPECTION)
+    return f"{plant.equipment[machine].name} {name}"

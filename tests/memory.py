@@ -1,6 +1,7 @@
 """A small plant held in memory, for the tests of the pages and their API."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property
 from itertools import cycle
@@ -18,6 +19,7 @@ from analytics.improvement.idealcycle import rated_cycles
 from analytics.ledger import sayings
 from analytics.ledger.rows import ledger
 from analytics.ledger.sayings import Stop, stop_in
+from analytics.spc.inspections import Inspection
 from analytics.spc.study import Exclusion, Frozen
 from collectors.gaps import Gap
 from dashboards.onboarding import Confirmed, Looking, Section
@@ -173,6 +175,7 @@ class MemoryBackend:
         self.keys: set[str] = set()
         self.frozen: list[tuple[tuple[str, str], Frozen]] = []
         self.excluded: list[tuple[tuple[str, str], Exclusion]] = []
+        self.inspected: list[tuple[str, Inspection]] = []
         self.imported: list[tuple[str, bytes, Mapping[str, str], str]] = []
         self.events: dict[str, list[Mapping[str, str]]] = {}
         self._began = monotonic()
@@ -215,12 +218,14 @@ class MemoryBackend:
     def now(self) -> datetime:
         return START + timedelta(seconds=monotonic() - self._began)
 
-    def ledger(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+    def ledger(
+        self, window: Window, equipment: Sequence[str] | None = None, cuts: Sequence[datetime] = ()
+    ) -> pl.DataFrame:
         recodes = pl.DataFrame(self.entries, schema=dict(RECODES))
         clipped = Window(max(window.start, HISTORY), min(max(window.end, HISTORY), self.now()))
         said = pl.DataFrame(self.corrections, schema=dict(CORRECTIONS), orient="row")
         counted = corrected(self._increments, said)
-        found = ledger(self._intervals, counted, self._runs, recodes, self.plant, clipped)
+        found = ledger(self._intervals, counted, self._runs, recodes, self.plant, clipped, cuts)
         return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
@@ -275,6 +280,15 @@ class MemoryBackend:
 
     def exclude_point(self, equipment: str, signal: str, entry: Exclusion) -> None:
         self.excluded.append(((equipment, signal), entry))
+
+    def inspections(self, window: Window, equipment: str) -> list[Inspection]:
+        return [i for of, i in self.inspected if of == equipment and window.start <= i.time < window.end]
+
+    def record_inspection(self, equipment: str, entry: Inspection, key: str = "") -> int:
+        if key not in self.keys:
+            self.keys |= {key} - {""}
+            self.inspected.append((equipment, replace(entry, number=len(self.inspected) + 1)))
+        return len(self.inspected)
 
     def shifts(self, window: Window) -> list[ShiftView]:
         found: list[ShiftView] = []

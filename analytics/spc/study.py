@@ -2,6 +2,9 @@
 
 A point is judged by the limits that were valid at its time. Points people left out are drawn, and nothing follows from
 them: neither limits nor runs. A run does not go on over a change of limits.
+
+Charts that remember (EWMA, CUSUM) begin at the centre line where limits begin to hold, in phase 1 with the first point of
+the window, and anew after a point that was left out: its cause was found and removed (Montgomery, section 9.1).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,13 +48,13 @@ VIOLATIONS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """Limits kept from a phase 1."""
+    """Limits kept from a phase 1, or, without an estimate, that it is phase 1 again."""
 
     study: str
     """`key` of the chart they are for."""
     valid_from: datetime
     estimate: Mapping[str, float | int | str]
-    """`Estimate`, as JSON."""
+    """`Estimate`, as JSON. Empty: from `valid_from` on no limits are frozen."""
     window_start: datetime
     window_end: datetime
     at: datetime
@@ -80,7 +83,8 @@ class Study:
     violations: pl.DataFrame
     """VIOLATIONS, of the window."""
     estimate: Estimate | None
-    """From all points of the window that are not left out, whatever limits they are judged by."""
+    """From all points of the window that are not left out, whatever limits they are judged by; when it went back to
+    phase 1, from those since."""
     problem: str
     """Why there is no estimate."""
     rules: tuple[Rule, ...]
@@ -105,23 +109,30 @@ def study(
     held = {e.time: e.excluded for e in exclusions}
     out = [time for time, is_out in held.items() if is_out]
     marked_out = points.with_columns(excluded=pl.col("time").is_in(pl.Series(out, dtype=TIME).implode()))
-    numbers = [_valid(time, frozen) for time in marked_out["time"]]
-    all_points = marked_out.with_columns(limits=pl.Series(numbers, dtype=pl.Int64))
+    numbers = pl.Series([_entry(time, frozen) for time in marked_out["time"]], dtype=pl.Int64)
+    all_points = marked_out.with_columns(entry=numbers, era=numbers.rle_id())
     inside = pl.col("time").is_between(window.start, window.end, closed="left")
-    estimate, problem = _estimated(chart, all_points.filter(inside, ~pl.col("excluded")), plan)
-    first = all_points.filter(inside, pl.col("limits").is_null(), ~pl.col("excluded"))
-    phase_one, _ = _estimated(chart, first, plan)
+    taken = all_points.filter(inside, ~pl.col("excluded"))
+    since = phase_one_since(frozen, window)
+    estimate, problem = _estimated(
+        chart, taken if since is None else taken.filter(pl.col("time") >= since), plan
+    )
+    if chart.remembers:
+        begun = pl.col("excluded").shift(1).fill_null(False).cum_sum()
+        all_points = all_points.with_columns(run=pl.struct("era", begun).rle_id())
+    else:
+        all_points = all_points.with_columns(run="era")
     pieces: list[pl.DataFrame] = []
     found: list[pl.DataFrame] = []
     rules = RULES[plan.rules] if chart.zoned else (LIMITS,)
-    for piece in all_points.with_columns(run=pl.col("limits").rle_id()).partition_by(
-        "run", maintain_order=True, include_key=False
-    ):
-        number = piece["limits"][0]
-        # Limits estimated from the window say nothing about points before it.
-        known = piece if number is not None else piece.filter(inside)
-        used = phase_one if number is None else Estimate(**frozen[number].estimate)
-        judged = _judged(chart, known, used, plan, number)
+    for piece in all_points.partition_by("run", maintain_order=True):
+        entry, era = piece.select("entry", "era").row(0)
+        if entry is not None and frozen[entry].estimate:
+            judged = _judged(chart, piece, Estimate(**frozen[entry].estimate), plan, entry)
+        else:
+            phase_one, _ = _estimated(chart, taken.filter(pl.col("era") == era), plan)
+            # Limits estimated from the window say nothing about points before it.
+            judged = _judged(chart, piece.filter(inside), phase_one, plan, None)
         pieces.append(judged)
         found.append(_violations(chart, judged, rules))
     empty = pl.DataFrame(schema=JUDGED)
@@ -135,8 +146,20 @@ def study(
     )
 
 
-def _valid(time: datetime, frozen: Sequence[Frozen]) -> int | None:
-    """Which limits hold then: those valid since last; of several since the same time the ones entered last."""
+def in_force(frozen: Sequence[Frozen], at: datetime) -> Frozen | None:
+    """The limits that hold then; None: it is phase 1."""
+    entry = _entry(at, frozen)
+    return None if entry is None or not frozen[entry].estimate else frozen[entry]
+
+
+def phase_one_since(frozen: Sequence[Frozen], window: Window) -> datetime | None:
+    """Since when it is phase 1 again at the end of the window; None: it is phase 2, or never was."""
+    entry = _entry(window.end, frozen)
+    return None if entry is None or frozen[entry].estimate else frozen[entry].valid_from
+
+
+def _entry(time: datetime, frozen: Sequence[Frozen]) -> int | None:
+    """Which entry holds then: that valid since last; of several since the same time the one entered last."""
     held = [(f.valid_from, number) for number, f in enumerate(frozen) if f.valid_from <= time]
     return max(held)[1] if held else None
 
@@ -155,6 +178,10 @@ def _judged(
     if used is None:
         lined = points
         missing = list(JUDGED)
+    elif chart.remembers:
+        # One that is left out is the last of its run: it shows what it signalled, and nothing follows from it.
+        lined = chart.lines(points, used, plan)
+        missing = [name for name in JUDGED if name not in lined.columns]
     else:
         left = points.filter("excluded")
         value = pl.col("mean") if not chart.attribute else _plain(chart.kind)
@@ -166,7 +193,11 @@ def _judged(
         pl.lit(None, JUDGED[name]).alias(name) for name in missing if name not in lined.columns
     )
     phase = None if used is None else 1 if number is None else 2
-    return lined.with_columns(phase=pl.lit(phase, pl.Int8)).select(list(JUDGED)).cast(pl.Schema(JUDGED))
+    return (
+        lined.with_columns(phase=pl.lit(phase, pl.Int8), limits=pl.lit(number, pl.Int64))
+        .select(list(JUDGED))
+        .cast(pl.Schema(JUDGED))
+    )
 
 
 def _plain(kind: ChartKind) -> pl.Expr:

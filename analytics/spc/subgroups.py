@@ -7,25 +7,29 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from analytics.figures.buckets import bucket
-from analytics.spc.charts import POINTS
+from analytics.spc.charts import POINTS, charts
 from plant.frames import BAD
 from plant.model import ControlChart, Subgrouping
 from plant.states import MachineState
 
 DAY = timedelta(days=1)
+REMEMBERED = timedelta(days=7)
+"""How far back charts that remember are followed at most."""
 
 
-def reach(plan: ControlChart, start: datetime) -> datetime:
-    """From when values must be read, so that subgroups, runs and charts that remember are the same wherever a window
-    begins on that day: the midnight UTC before the day before."""
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight - DAY
+def reach(plan: ControlChart, start: datetime, since: datetime | None = None) -> datetime:
+    """From when values must be read, so that subgroups and runs are the same wherever a window begins on that day: the
+    midnight UTC before the day before. Charts that remember begin with the limits in force (`since`), at most
+    `REMEMBERED` earlier.
+    """
+    before = _midnight(start) - DAY
+    if since is None or not charts()[plan.chart].remembers:
+        return before
+    return max(_midnight(start) - REMEMBERED, min(before, _midnight(since)))
 
 
-def charted(samples: pl.DataFrame, plan: ControlChart, ledger: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """`subgroups` of a machine's signal, by what its ledger (`plant.frames.LEDGER`) says of the same time."""
-    kept = while_running(samples, ledger) if plan.running else samples
-    return subgroups(kept, plan, order_starts(ledger), now)
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def while_running(samples: pl.DataFrame, ledger: pl.DataFrame) -> pl.DataFrame:

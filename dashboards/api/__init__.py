@@ -7,7 +7,18 @@ otherwise. Every refusal is JSON, {"error": "<parameter>: <what is wrong and wha
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from dashboards.api import alerts, board, figures, improvement, operations, orders, samples, sources, stops
+from dashboards.api import (
+    alerts,
+    board,
+    figures,
+    improvement,
+    operations,
+    orders,
+    samples,
+    sources,
+    spc,
+    stops,
+)
 from dashboards.api.answers import Json, install_errors
 from dashboards.live import Broadcast
 from dashboards.ports import Backend
@@ -18,7 +29,7 @@ __all__ = ["install_errors", "router"]
 def router(backend: Backend, broadcast: Broadcast) -> APIRouter:
     """Every route under /api/v1, /health and /metrics."""
     api = APIRouter(default_response_class=Json)
-    for topic in (figures, improvement, stops, orders, alerts, sources, samples):
+    for topic in (figures, improvement, spc, stops, orders, alerts, sources, samples):
         topic.routes(api, backend)
     board.routes(api, backend, broadcast)
     operations.routes(api, backend, broadcast)

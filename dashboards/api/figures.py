@@ -1,4 +1,4 @@
-"""KPIs and what is behind them, the ledger, trends, control charts, shifts."""
+"""KPIs and what is behind them, the ledger, trends, shifts."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from fastapi.responses import Response
 
 from analytics.figures.summary import DIMENSIONS
 from analytics.kpis import catalogue
-from dashboards import kpitables, params, spc, trends
+from dashboards import kpitables, params, trends
 from dashboards.api.answers import Json
 from dashboards.api.asked import Equipment, Figures, From, Limit, Offset, To
 from dashboards.ports import Backend
@@ -109,22 +109,6 @@ def routes(api: APIRouter, backend: Backend) -> None:
             "rows": rows.to_dicts(),
         }
         return Json(body)
-
-    @api.get("/api/v1/spc", tags=["figures"])
-    def control_chart(
-        machine: Annotated[str, Query(description="Machine id")],
-        signal: Annotated[
-            str | None, Query(description="A process value, or @rejects; default: the first there is")
-        ] = None,
-        per: Annotated[str, Query(description="@rejects: lots per hour, shift or order")] = "hour",
-        chart: Annotated[str, Query(description="@rejects: p, np, c or u")] = "p",
-        start: From = None,
-        to: To = None,
-    ) -> Response:
-        """A control chart: its points with the limits of their time, what breaks a rule, and the capability."""
-        window = params.window(backend, start, to)
-        asked = spc.chosen(backend.plant, machine, signal, per, chart)
-        return Json(spc.to_json(spc.find(backend, asked, window), window))
 
     @api.get("/api/v1/shifts", tags=["figures"])
     def shifts(start: From = None, to: To = None) -> Response:

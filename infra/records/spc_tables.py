@@ -1,6 +1,6 @@
-"""What people decided about control charts: frozen limits and points that are left out."""
+"""What people said to control charts: frozen limits, points that are left out, and inspections."""
 
-from sqlalchemy import Boolean, Column, Index, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, String, Table, Text
 from sqlalchemy.types import JSON
 
 from infra.records.base import metadata
@@ -36,4 +36,22 @@ spc_exclusions = Table(
     Column("user", String(200), nullable=False),
     Column("why", Text, nullable=False),
     Index("ix_spc_exclusions_signal", "equipment", "signal"),
+)
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("id", LONG_KEY, primary_key=True),
+    Column("equipment", String(64), nullable=False),
+    Column("test", String(64), nullable=False),
+    Column("time", UtcTime, nullable=False),
+    Column("inspected", BigInteger, nullable=False),
+    Column("nonconforming", BigInteger),
+    Column("defects", BigInteger),
+    Column("values", JSON, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("user", String(200), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("withdraws", BigInteger),
+    Index("ix_inspections_equipment_time", "equipment", "time"),
 )

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from analytics.spc.inspections import Inspection
 from analytics.spc.study import Exclusion, Frozen
 from dashboards.live import Broadcast
 from dashboards.ports import Backend, Refused, Unavailable
@@ -31,7 +32,7 @@ WINDOW = Window(NOW - timedelta(hours=3), NOW)
 # What each method of the port is asked with; taken from the backend itself where it must exist.
 ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "snapshot": lambda b: (),
-    "ledger": lambda b: (WINDOW, ["filler"]),
+    "ledger": lambda b: (WINDOW, ["filler"], [NOW - timedelta(hours=1)]),
     "cycles": lambda b: (WINDOW, ["filler"]),
     "trend": lambda b: (WINDOW, timedelta(minutes=5), ["filler"], None),
     "last": lambda b: (NOW, ["filler"]),
@@ -56,6 +57,12 @@ ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
         "filler",
         "temperature",
         Exclusion(time=NOW, excluded=True, at=NOW, user="ana", why="why"),
+    ),
+    "inspections": lambda b: (WINDOW, "filler"),
+    "record_inspection": lambda b: (
+        "filler",
+        Inspection(test="visual", time=NOW, inspected=50, nonconforming=2, at=NOW, user="ana"),
+        "once",
     ),
     "shifts": lambda b: (WINDOW,),
     "orders": lambda b: (),

@@ -73,6 +73,8 @@ class Chart:
     """It counts rejects instead of measuring."""
     zoned: bool = True
     """Run rules make sense; where not, only its limits do."""
+    remembers: bool = False
+    """A point depends on those before it: EWMA, CUSUM."""
 
 
 @cache

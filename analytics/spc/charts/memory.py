@@ -1,5 +1,5 @@
 """Charts that remember: EWMA (Roberts 1959) and the tabular CUSUM (Page 1954), for small shifts (ISO 7870-4, ISO 7870-6;
-Montgomery, chapter 9). Both begin at the centre line with the first point."""
+Montgomery, chapter 9). Both begin at the centre line with the first point they are given."""
 
 import polars as pl
 
@@ -72,6 +72,7 @@ CHARTS = (
         estimate=_estimate,
         lines=_ewma,
         zoned=False,
+        remembers=True,
     ),
     Chart(
         kind=ChartKind.CUSUM,
@@ -82,5 +83,6 @@ CHARTS = (
         estimate=_estimate,
         lines=_cusum,
         zoned=False,
+        remembers=True,
     ),
 )
