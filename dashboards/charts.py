@@ -85,48 +85,67 @@ def frame(theme: str, height: int) -> dict[str, Any]:
     }
 
 
-def pareto(losses: Sequence[Loss], theme: str) -> dict[str, Any]:
-    """Minutes per loss with the cumulative share; what nobody coded is hatched."""
+PARETO_BARS = 12
+"""Bars a Pareto shows; the table beside it has all."""
+
+
+def pareto(
+    losses: Sequence[Loss], theme: str, measure: str = "duration", picked: str | None = None
+) -> dict[str, Any]:
+    """The largest losses from the top down, by a measure (`figures.MEASURES`), and the line of what they make together;
+    what nobody coded is hatched, and with one `picked` the others are pale. Lying bars have room for their names."""
     colours = COLOURS[theme]
-    total = sum(loss.seconds for loss in losses) or 1.0
-    shares, running = [], 0.0
-    for loss in losses:
-        running += loss.seconds
-        shares.append(100 * running / total)
-    names = [loss.name for loss in losses]
-    layout = frame(theme, 320)
+    scale = 60 if measure == "duration" else 1
+    total = sum(loss.amount(measure) for loss in losses) or 1.0
+    shares, together = [], 0.0
+    for loss in losses[:PARETO_BARS]:
+        together += loss.amount(measure)
+        shares.append(together / total)
+    shown = losses[:PARETO_BARS]
+    names = [escape(loss.name) for loss in shown]
+    layout = frame(theme, 76 + 34 * len(shown))
+    layout["margin"] |= {"l": 10, "r": 26, "t": 30, "b": 40}
     layout |= {"showlegend": False, "bargap": 0.35}
-    layout["xaxis"] |= {"automargin": True, "showgrid": False}
-    layout["yaxis"] |= {"title": {"text": "minutes"}, "rangemode": "tozero"}
-    layout["yaxis2"] = {
-        "overlaying": "y",
-        "side": "right",
-        "range": [0, 105],
-        "ticksuffix": " %",
+    title = {"duration": "minutes", "count": "stops", "cost": "cost"}[measure]
+    layout["xaxis"] |= {
+        "title": {"text": title, "font": {"size": 13}},
+        "rangemode": "tozero",
+        "fixedrange": True,
+    }
+    layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "showgrid": False, "fixedrange": True}
+    layout["xaxis2"] = {
+        "overlaying": "x",
+        "side": "top",
+        "range": [0, 1.02],
+        "tickformat": ".0%",
+        "dtick": 0.2,
         "showgrid": False,
-        "tickmode": "auto",
+        "fixedrange": True,
         "color": colours["muted"],
     }
     bars = {
         "type": "bar",
-        "x": names,
-        "y": [loss.seconds / 60 for loss in losses],
-        "customdata": [loss.key for loss in losses],
-        "text": [f"{length(loss.seconds)} in {loss.count}" for loss in losses],
-        "hovertemplate": "%{x}<br>%{text} stops<extra></extra>",
+        "orientation": "h",
+        "y": names,
+        "x": [loss.amount(measure) / scale for loss in shown],
+        "customdata": [loss.key for loss in shown],
+        "text": [f"{length(loss.seconds)} in {loss.count} stops" for loss in shown],
+        "hovertemplate": "%{y}<br>%{text}<extra></extra>",
         "textposition": "none",
         "marker": {
-            "color": [colours["planned"] if loss.uncoded else colours["down"] for loss in losses],
-            "pattern": {"shape": ["/" if loss.uncoded else "" for loss in losses]},
+            "color": [colours["planned" if loss.uncoded else SHOWN[loss.category][1]] for loss in shown],
+            "opacity": [1 if picked in (None, loss.key) else 0.4 for loss in shown],
+            "pattern": {"shape": ["/" if loss.uncoded else "" for loss in shown]},
         },
     }
     line = {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": names,
-        "y": shares,
-        "yaxis": "y2",
-        "hoverinfo": "skip",
+        "y": names,
+        "x": shares,
+        "xaxis": "x2",
+        "customdata": [loss.key for loss in shown],
+        "hovertemplate": "%{x:.0%} with those above<extra></extra>",
         "line": {"color": colours["ink"], "width": 2},
         "marker": {"size": 6},
     }

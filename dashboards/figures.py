@@ -1,6 +1,6 @@
 """The read models behind pages and API: ledger rows to stops, losses and KPIs of a window."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -59,7 +59,19 @@ class Loss:
     name: str
     seconds: float
     count: int
+    cost: float | None
+    """Money; None where no machine of it has a `cost_per_hour`."""
+    category: TimeCategory
+    """Where most of its time is booked."""
     uncoded: bool
+
+    def amount(self, measure: str) -> float:
+        """Of `MEASURES`; a cost nobody knows counts as none."""
+        return {"duration": self.seconds, "count": self.count, "cost": self.cost or 0.0}[measure]
+
+
+MEASURES = {"duration": "Minutes", "count": "Stops", "cost": "Cost"}
+"""By what a Pareto is drawn."""
 
 
 def cut_ledger(
@@ -81,20 +93,39 @@ def cut_ledger(
     return backend.ledger(window, machines, inner)
 
 
-def stops(ledger: pl.DataFrame) -> pl.DataFrame:
-    """The stops of `analytics.figures.losses.stops` that lose planned time, with `key` and `seconds`.
+def stops(
+    ledger: pl.DataFrame, categories: Iterable[TimeCategory] = STOPS, key: str | None = None
+) -> pl.DataFrame:
+    """The stops of `analytics.figures.losses.stops` in the rows of these categories, with `key` and `seconds`; those of one
+    key only, when one is given.
 
     `key` is the reason's id, or "category:<category>" for a stop nobody gave one.
     """
-    found = analytics.figures.losses.stops(ledger).filter(pl.col("category").is_in([c.value for c in STOPS]))
+    rows = ledger.filter(pl.col("category").is_in([c.value for c in categories]))
+    if key is not None:
+        rows = rows.filter(_KEY.eq(key))
+    found = analytics.figures.losses.stops(rows)
     return found.with_columns(_KEY, seconds=pl.col("duration") / 1e6)
 
 
-def losses(ledger: pl.DataFrame, plant: Plant) -> list[Loss]:
-    """The Pareto, longest first; stops nobody coded stand last, so that they do not pass for a cause."""
-    found = pareto(ledger.with_columns(_KEY), STOPS, by=("key",))
+def losses(ledger: pl.DataFrame, plant: Plant, measure: str = "duration") -> list[Loss]:
+    """The Pareto, the largest of the measure (`MEASURES`) first; stops nobody coded stand last, so that they do not pass
+    for a cause."""
+    found = pareto(ledger.with_columns(_KEY), STOPS, ("key",), plant, measure)
+    booked = pareto(ledger.with_columns(_KEY), STOPS, ("key", "category")).sort("duration", descending=True)
+    category = dict(
+        booked.unique("key", keep="first", maintain_order=True).select("key", "category").iter_rows()
+    )
     bars = [
-        Loss(r["key"], loss_name(plant, r["key"]), r["duration"] / 1e6, r["count"], r["key"] == UNCODED)
+        Loss(
+            key=r["key"],
+            name=loss_name(plant, r["key"]),
+            seconds=r["duration"] / 1e6,
+            count=r["count"],
+            cost=r["cost"],
+            category=TimeCategory(category[r["key"]]),
+            uncoded=r["key"] == UNCODED,
+        )
         for r in found.iter_rows(named=True)
     ]
     return sorted(bars, key=lambda loss: loss.uncoded)

@@ -258,9 +258,9 @@ REST = {
 }
 
 
-def six_big(backend: Backend, span: Window, machines: Sequence[str] | None) -> list[dict[str, Any]]:
+def six_big(plant: Plant, ledger: pl.DataFrame) -> list[dict[str, Any]]:
     """`analytics.figures.losses.six_big_losses` with name, what (it is made of) and lost: whether it is one of the six."""
-    found = six_big_losses(backend.ledger(span, machines), backend.plant)
+    found = six_big_losses(ledger, plant)
     words_of = {**SIX_BIG_LOSSES, **REST}
     return [
         row

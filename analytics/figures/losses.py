@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from analytics.figures.costs import of_scrap, of_time
-from analytics.figures.elements import AMOUNTS, SUMS, with_classes
+from analytics.figures.elements import AMOUNTS, with_classes
 from plant.model import Convention, Plant
 from plant.states import MachineState, TimeCategory
 
@@ -78,51 +78,79 @@ def stops(ledger: pl.DataFrame) -> pl.DataFrame:
 def waterfall(
     ledger: pl.DataFrame | pl.LazyFrame, plant: Plant, convention: Convention | None = None
 ) -> pl.DataFrame:
-    """step, kind ("total" or "loss"), factor, duration (microseconds): from calendar time down to the ideal
-    time of good parts. Each total is the total before less the losses between.
+    """step, kind ("total" or "loss"), factor, duration (microseconds), rows (of the ledger that add to it): from calendar
+    time down to the ideal time of good parts. Each total is the total before less the losses between.
 
     factor is what a loss lowers in this convention: schedule, availability, performance, quality, or unknown
     and unrated, which lower none. Speed loss is the residual, negative where performance is above 1.
     """
     convention = convention or plant.settings.convention
-    sums = _sums(ledger, plant)
-    micro = "performance" if convention is Convention.NAKAJIMA else "availability"
+    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+    sums = rows.select(
+        *(amount.sum().alias(step) for step, (_, amount) in STEPS.items()),
+        *((amount != 0).sum().cast(pl.Int64).alias(f"{step} rows") for step, (_, amount) in STEPS.items()),
+    )
+    found = sums.collect().row(0, named=True)
     steps = [
-        ("calendar", "total", None, sums["duration"]),
-        ("not_scheduled", "loss", "schedule", sums["not_scheduled"]),
-        ("planned_downtime", "loss", "schedule", sums["planned_downtime"]),
-        ("busy", "total", None, sums["busy"]),
-        ("unknown", "loss", "unknown", sums["unknown"]),
-        ("unplanned_downtime", "loss", "availability", sums["unplanned_downtime"]),
-        ("changeover", "loss", "availability", sums["changeover"]),
-        ("starved", "loss", "availability", sums["starved"]),
-        ("blocked", "loss", "availability", sums["blocked"]),
-        ("micro_stop", "loss", micro, sums["micro_stop"]),
-        ("running", "total", None, sums["running"]),
-        ("unrated", "loss", "unrated", sums["running"] - sums["rated_running"]),
-        ("speed", "loss", "performance", sums["rated_running"] - sums["rated_ideal"]),
-        ("ideal", "total", None, sums["rated_ideal"]),
-        ("startup_rejects", "loss", "quality", sums["startup_ideal"]),
         (
-            "process_defects",
-            "loss",
-            "quality",
-            sums["rated_ideal"] - sums["rated_ideal_good"] - sums["startup_ideal"],
-        ),
-        ("ideal_good", "total", None, sums["rated_ideal_good"]),
+            step,
+            "loss" if factor else "total",
+            _lowers(step, factor, convention),
+            found[step],
+            found[f"{step} rows"],
+        )
+        for step, (factor, _) in STEPS.items()
     ]
-    schema = {"step": pl.String, "kind": pl.String, "factor": pl.String, "duration": pl.Int64}
+    schema = {
+        "step": pl.String,
+        "kind": pl.String,
+        "factor": pl.String,
+        "duration": pl.Int64,
+        "rows": pl.Int64,
+    }
     return pl.DataFrame(steps, schema=schema, orient="row")
 
 
-def _sums(ledger: pl.DataFrame | pl.LazyFrame, plant: Plant) -> dict[str, int]:
-    """`SUMS` and `startup_ideal`, the ideal time of start-up rejects."""
-    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+def waterfall_rows(ledger: pl.DataFrame, plant: Plant, step: str) -> pl.DataFrame:
+    """The ledger rows that add to a step of the waterfall, each with its `amount` (microseconds); they add up to it."""
+    rows = with_classes(ledger, plant).with_columns(startup_ideal=_startup_ideal())
     return (
-        rows.select([*(e.alias(name) for name, e in SUMS.items()), pl.col("startup_ideal").sum()])
-        .collect()
-        .row(0, named=True)
+        rows.with_columns(amount=STEPS[step][1])
+        .filter(pl.col("amount") != 0)
+        .select(*ledger.columns, "amount")
     )
+
+
+def _lowers(step: str, factor: str | None, convention: Convention) -> str | None:
+    if step == TimeCategory.MICRO_STOP.value and convention is Convention.ISO22400:
+        return "availability"
+    return factor
+
+
+STEPS: Mapping[str, tuple[str | None, pl.Expr]] = {
+    "calendar": (None, pl.col("duration")),
+    "not_scheduled": ("schedule", AMOUNTS["not_scheduled"]),
+    "planned_downtime": ("schedule", AMOUNTS["planned_downtime"]),
+    "busy": (None, AMOUNTS["busy"]),
+    "unknown": ("unknown", AMOUNTS["unknown"]),
+    "unplanned_downtime": ("availability", AMOUNTS["unplanned_downtime"]),
+    "changeover": ("availability", AMOUNTS["changeover"]),
+    "starved": ("availability", AMOUNTS["starved"]),
+    "blocked": ("availability", AMOUNTS["blocked"]),
+    "micro_stop": ("performance", AMOUNTS["micro_stop"]),
+    "running": (None, AMOUNTS["running"]),
+    "unrated": ("unrated", AMOUNTS["running"] - AMOUNTS["rated_running"]),
+    "speed": ("performance", AMOUNTS["rated_running"] - AMOUNTS["rated_ideal"]),
+    "ideal": (None, AMOUNTS["rated_ideal"]),
+    "startup_rejects": ("quality", pl.col("startup_ideal")),
+    "process_defects": (
+        "quality",
+        AMOUNTS["rated_ideal"] - AMOUNTS["rated_ideal_good"] - pl.col("startup_ideal"),
+    ),
+    "ideal_good": (None, AMOUNTS["rated_ideal_good"]),
+}
+"""Of the waterfall, in its order: what a loss lowers (Nakajima; None: a total), and what a row with classes and
+`startup_ideal`, the ideal time of its start-up rejects, adds to it."""
 
 
 def _startup_ideal() -> pl.Expr:

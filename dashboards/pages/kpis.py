@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from analytics.figures.explain import Explanation, Side
 from analytics.kpis import Kpi, catalogue
-from dashboards import kpitables, params, parts, words
+from dashboards import kpitables, losspanels, params, parts, words
 from dashboards.callbacks import Callbacks
 from dashboards.charts import SHOWN as CATEGORIES
 from dashboards.kpitables import CONVENTIONS, GROUPS, SETS, WINDOWS
@@ -71,7 +71,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 extra=html.Div([named, export], className="labelled"),
                 name="figures-table",
             ),
-            _losses(backend, span, machines),
+            losspanels.six_big(backend, backend.ledger(span, machines)),
             _drawer(backend, query, span, machines, by, convention) if query.get("kpi") else None,
         ],
         className="page",
@@ -219,36 +219,6 @@ def _glossary(kpis: Sequence[Kpi], convention: Convention) -> Component:
     return html.Details(
         [html.Summary("How they are computed", className="chip"), html.Ul(items)], className="more"
     )
-
-
-def _losses(backend: Backend, span: Window, machines: Sequence[str] | None) -> Component:
-    """The six big losses, and with what they add up to."""
-    found = kpitables.six_big(backend, span, machines)
-    known = sum(row["duration"] for row in found)
-    if not known:
-        return parts.panel(
-            "Six big losses", html.P("No planned time is known in this window.", className="empty")
-        )
-    money = any(row["cost"] is not None for row in found)
-    rows = [
-        (
-            html.Div([row["name"], html.Small(row["what"], className="muted")], className="two"),
-            parts.bar(row["duration"] / known, "bad" if row["lost"] else ""),
-            kpitables.time(row["duration"]),
-            words.percent(row["duration"] / known),
-            words.number(row["parts"]) if row["lost"] else "",
-            *([kpitables.money(backend.plant, row["cost"]) if row["lost"] else ""] if money else []),
-        )
-        for row in found
-    ]
-    heads = ("Of the planned time known", "", "Time", "Share", "Parts", *(["Cost"] if money else []))
-    hint = (
-        ""
-        if money
-        else " Money shows once the plant file says cost_per_hour of machines and value of materials."
-    )
-    note = html.P(f"They add up to {kpitables.time(known)}.{hint}", className="note")
-    return parts.panel("Six big losses", parts.table(heads, rows, "", numeric=(2, 3, 4, 5)), note)
 
 
 def _drawer(

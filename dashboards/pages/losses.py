@@ -1,6 +1,6 @@
-"""Where the minutes went: the Pareto of stops, each machine's timeline, and the stops one by one."""
+"""Where the minutes and the money went: Pareto, waterfall, six big losses, who stopped the line, and each stop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -8,48 +8,68 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from analytics.ledger.firstcause import WAITING
-from dashboards import charts, figures, lineaccount, params, parts, stopform, words
+from dashboards import (
+    charts,
+    figures,
+    kpitables,
+    lineaccount,
+    losspanels,
+    params,
+    parts,
+    stopform,
+    stoptable,
+    words,
+)
 from dashboards.callbacks import Callbacks
+from dashboards.figures import MEASURES, Loss
 from dashboards.pages import Page, Query
-from dashboards.ports import Backend
+from dashboards.ports import Backend, Refused
 from plant.frames import Window
+from plant.model import Plant
 
 PATH = "/losses"
-SHOWN = 60
-"""Stops the table lists; the API gives all."""
+VITAL = 0.8
+"""The share that the vital few of a Pareto make (Juran)."""
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
-    """The page for a window, machines, and a loss (`reason`) or stop that was picked."""
-    name = query.get("window", "shift")
+    """The page for a window, machines and a `measure`, with the loss (`reason`) or `step` of the waterfall that was
+    picked, and the stop somebody looks at."""
+    name, measure = query.get("window", "shift"), query.get("measure", "duration")
+    if measure not in MEASURES:
+        raise Refused(f"measure: {measure!r} is not one of {', '.join(MEASURES)}")
+    if query.get("step") and not losspanels.known(query["step"]):
+        raise Refused(f"step: {query['step']!r} is no loss of the waterfall")
     window = parts.period(backend, name)
     machines = params.machines(backend.plant, [query["machine"]] if query.get("machine") else [])
     ledger = backend.ledger(window, machines)
-    bars = figures.losses(ledger, backend.plant)
-    stops = figures.stops(ledger)
-    picked = query.get("reason")
-    if picked:
-        stops = stops.filter(pl.col("key") == picked)
+    stops = _stops(backend, ledger, query, window)
+    reason, step = query.get("reason"), query.get("step")
     return html.Div(
         [
             html.Div(
                 [
                     parts.choice(
-                        "Window", parts.PERIODS.items(), name, lambda v: parts.link(PATH, query, window=v)
+                        "Window",
+                        parts.PERIODS.items(),
+                        name,
+                        lambda v: parts.link(PATH, query, window=v, page=None),
                     ),
                     parts.machine_choice(backend, PATH, query),
                 ],
                 className="toolbar",
             ),
             stopform.stop_form(backend, PATH, query) if query.get("stop") else None,
+            _pareto(backend.plant, ledger, measure, query, theme),
+            stops if reason else None,
             html.Div(
                 [
-                    parts.panel("Downtime by reason", _pareto(bars, theme), name="wide"),
-                    parts.panel("Losses", _bars(bars, query)),
+                    losspanels.falling(backend.plant, ledger, PATH, query),
+                    losspanels.six_big(backend, ledger, lambda v: _picked(query, step=v)),
                 ],
-                className="columns",
+                className="columns even",
             ),
+            stops if step and not reason else None,
             lineaccount.panel(
                 backend,
                 window,
@@ -57,30 +77,92 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 lambda v: parts.link(PATH, query, machine=v),
             ),
             parts.panel("State timeline", _timeline(backend, ledger, theme)),
-            _stops(backend, stops, query, window),
+            None if reason or step else stops,
         ],
         className="page",
     )
 
 
-def _pareto(bars: list[figures.Loss], theme: str) -> Component:
+def _picked(query: Query, **what: str) -> str:
+    """The address with another loss picked; `query` may name one already."""
+    return parts.link(PATH, query, **{"reason": None, "step": None, "stop": None, "page": None, **what})
+
+
+def _pareto(plant: Plant, ledger: pl.DataFrame, measure: str, query: Query, theme: str) -> Component:
+    bars = figures.losses(ledger, plant, measure)
+    switch = parts.choice(
+        "Measured in",
+        MEASURES.items(),
+        measure,
+        lambda v: parts.link(PATH, query, measure=None if v == "duration" else v),
+    )
+    drawn: Component
     if not bars:
-        return html.P("No stops in this window.", className="empty")
-    return parts.graph("pareto", charts.pareto(bars, theme))
+        drawn = html.P("Nothing was lost in this window.", className="empty")
+    elif not any(loss.amount(measure) for loss in bars):
+        drawn = html.Div(
+            [html.P("No machine that stopped has a price yet.", className="empty"), losspanels.priced(plant)]
+        )
+    else:
+        drawn = parts.graph("pareto", charts.pareto(bars, theme, measure, query.get("reason")))
+    return html.Div(
+        [
+            parts.panel(
+                "Pareto of losses",
+                html.P(_told(plant, bars, measure), className="note") if bars else None,
+                drawn,
+                extra=switch,
+                name="wide",
+            ),
+            parts.panel("Losses", _bars(plant, bars, measure, query)),
+        ],
+        className="columns",
+    )
 
 
-def _bars(bars: list[figures.Loss], query: Query) -> Component:
-    total = sum(loss.seconds for loss in bars) or 1.0
+def _told(plant: Plant, bars: Sequence[Loss], measure: str) -> str:
+    """The biggest in a sentence, and how few make most of it."""
+    whole = sum(loss.amount(measure) for loss in bars)
+    if not whole:
+        return ""
+    most = max(bars, key=lambda loss: loss.amount(measure))
+    share = words.percent(most.amount(measure) / whole, 0)
+    amounts = f"{words.length(most.seconds)} in {_stopped(most.count)}"
+    if most.cost is not None:
+        amounts += f", {kpitables.money(plant, most.cost)}"
+    of = {"duration": "the time lost", "count": "all stops", "cost": "the cost"}[measure]
+    if most.uncoded:
+        return f"Most has no reason yet: {amounts}, {share} of {of}. Give these stops a reason first."
+    text = f"{most.name} is the biggest: {amounts}, {share} of {of}."
+    together, few = 0.0, 0
+    for loss in sorted(bars, key=lambda loss: -loss.amount(measure)):
+        if together >= VITAL * whole:
+            break
+        together, few = together + loss.amount(measure), few + 1
+    if 1 < few <= len(bars) / 2:
+        text += f" {few} of {len(bars)} losses make {words.percent(together / whole, 0)}."
+    return text
+
+
+def _stopped(count: int) -> str:
+    return f"{words.number(count)} {'stop' if count == 1 else 'stops'}"
+
+
+def _bars(plant: Plant, bars: Sequence[Loss], measure: str, query: Query) -> Component:
+    total = sum(loss.amount(measure) for loss in bars) or 1.0
+    money = any(loss.cost is not None for loss in bars)
     rows = [
         (
-            dcc.Link(loss.name, href=parts.link(PATH, query, reason=loss.key, stop=None)),
+            dcc.Link(loss.name, href=_picked(query, reason=loss.key)),
             words.length(loss.seconds),
             words.number(loss.count),
-            words.percent(loss.seconds / total, 0),
+            *([kpitables.money(plant, loss.cost)] if money else []),
+            words.percent(loss.amount(measure) / total, 0),
         )
         for loss in bars
     ]
-    return parts.table(("Reason", "Time", "Stops", "Share"), rows, "Nothing was lost.", numeric=(1, 2, 3))
+    heads = ("Reason", "Time", "Stops", *(["Cost"] if money else []), "Share")
+    return parts.table(heads, rows, "Nothing was lost.", numeric=(1, 2, 3, 4))
 
 
 def _timeline(backend: Backend, ledger: pl.DataFrame, theme: str) -> Component:
@@ -89,32 +171,19 @@ def _timeline(backend: Backend, ledger: pl.DataFrame, theme: str) -> Component:
     return parts.graph("timeline", charts.timeline(ledger, backend.plant, theme))
 
 
-def _stops(backend: Backend, stops: pl.DataFrame, query: Query, window: Window) -> Component:
-    plant, now = backend.plant, backend.now()
-    stops = stops.sort("stop_start", descending=True).head(SHOWN)
-    waited = stops.filter(pl.col("category").is_in(WAITING))["equipment"].unique().to_list()
-    causes = lineaccount.charged_to(plant, lineaccount.charged(backend, window, waited), stops)
-    rows = [
-        (
-            words.moment(stop["stop_start"], plant.site.zone, now),
-            plant.equipment[stop["equipment"]].name,
-            figures.loss_name(plant, stop["key"]),
-            cause,
-            words.length(stop["seconds"]),
-            stop["order"] or words.NONE,
-            dcc.Link(
-                "Give reason" if stop["key"] == figures.UNCODED else "Change",
-                href=parts.link(PATH, query, stop=f"{stop['equipment']}|{words.utc(stop['stop_start'])}"),
-                className="button small",
-            ),
-        )
-        for stop, cause in zip(stops.iter_rows(named=True), causes, strict=True)
-    ]
-    picked = query.get("reason")
-    title = f"Stops: {figures.loss_name(plant, picked)}" if picked else "Stops"
-    clear = dcc.Link("Show all stops", href=parts.link(PATH, query, reason=None)) if picked else None
-    heads = ("Began", "Machine", "Reason", "Charged to", "Length", "Order", "Reason code")
-    return parts.panel(title, parts.table(heads, rows, "No stops.", numeric=(4,)), extra=clear)
+def _stops(backend: Backend, ledger: pl.DataFrame, query: Query, window: Window) -> Component:
+    """All stops, or what is in the loss that was picked."""
+    plant, reason, step = backend.plant, query.get("reason"), query.get("step")
+    clear = parts.link(PATH, query, reason=None, step=None, page=None, stop=None)
+    extra = dcc.Link("Show all stops", href=clear, className="button small") if reason or step else None
+    if step and not reason and step not in losspanels.STOPPED:
+        return losspanels.behind(backend, ledger, step, PATH, query, extra)
+    if step and not reason:
+        found, title = figures.stops(ledger, losspanels.STOPPED[step]), f"Stops: {losspanels.step_name(step)}"
+    else:
+        found = figures.stops(ledger, key=reason)
+        title = f"Stops: {figures.loss_name(plant, reason)}" if reason else "Stops"
+    return stoptable.panel(backend, PATH, query, found, window, title, extra)
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
@@ -132,7 +201,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
         if not click or "customdata" not in click["points"][0]:
             return no_update
         query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
-        return parts.link("", query, reason=click["points"][0]["customdata"], stop=None)
+        return _picked(query, reason=click["points"][0]["customdata"]).removeprefix(PATH)
 
 
 PAGE = Page(path=PATH, title="Losses", icon="losses", order=10, layout=layout, register=register)

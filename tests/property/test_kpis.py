@@ -5,17 +5,18 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.figures.elements import SUMS
 from analytics.figures.explain import explain
-from analytics.figures.losses import six_big_losses, waterfall
+from analytics.figures.losses import six_big_losses, waterfall, waterfall_rows
 from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
 from plant.frames import LEDGER
 from plant.model import Convention, Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 from plant.states import MachineState, TimeCategory
+from tests.examples import examples
 
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)
 SECOND = 1_000_000
@@ -107,7 +108,7 @@ def ledger(drawn: list[tuple[object, ...]]) -> pl.DataFrame:
 @given(
     drawn=rows, by=st.sampled_from((["shift"], ["equipment", "reason"], ["product"], ["category", "order"]))
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_groups_add_up_to_the_whole(drawn: list[tuple[object, ...]], by: list[str]) -> None:
     of = ledger(drawn)
     groups, whole = summarise(of, by, PLANT), summarise(of, [], PLANT)
@@ -122,11 +123,13 @@ def test_groups_add_up_to_the_whole(drawn: list[tuple[object, ...]], by: list[st
 
 
 @given(drawn=rows, convention=st.sampled_from(list(Convention)))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_losses_close_to_the_microsecond(drawn: list[tuple[object, ...]], convention: Convention) -> None:
     of = ledger(drawn)
     level = None
-    for _, kind, _, duration in waterfall(of, PLANT, convention).iter_rows():
+    for step, kind, _, duration, rows in waterfall(of, PLANT, convention).iter_rows():
+        behind = waterfall_rows(of, PLANT, step)
+        assert (behind["amount"].sum(), behind.height) == (duration, rows)
         level = (level or 0) - duration if kind == "loss" else duration if level is None else level
         assert kind == "loss" or level == duration
     known = of.filter(~pl.col("category").is_in(["not_scheduled", "planned_downtime", "unknown"]))[
@@ -137,7 +140,7 @@ def test_losses_close_to_the_microsecond(drawn: list[tuple[object, ...]], conven
 
 @pytest.mark.parametrize("kpi", list(catalogue()))
 @given(drawn=rows, convention=st.sampled_from(list(Convention)))
-@settings(max_examples=6, deadline=None)
+@examples(6)
 def test_the_rows_behind_a_figure_are_all_of_it(
     kpi: str, drawn: list[tuple[object, ...]], convention: Convention
 ) -> None:
@@ -163,7 +166,7 @@ def test_the_rows_behind_a_figure_are_all_of_it(
 
 
 @given(drawn=rows, convention=st.sampled_from(list(Convention)))
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_oee_is_its_factors_where_everything_is_rated(
     drawn: list[tuple[object, ...]], convention: Convention
 ) -> None:
@@ -176,7 +179,7 @@ def test_oee_is_its_factors_where_everything_is_rated(
 
 
 @given(drawn=rows)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_no_share_is_below_nothing(drawn: list[tuple[object, ...]]) -> None:
     found = summarise(ledger(drawn), ["equipment"], PLANT, kpis=catalogue())
     bounded = [

@@ -9,7 +9,8 @@ import plotly.io
 import pytest
 from plotly import graph_objects
 
-from dashboards import charts, figures, parts, words
+from analytics.figures.losses import waterfall
+from dashboards import charts, figures, losspanels, parts, words
 from dashboards.app import create_app
 from dashboards.live import Broadcast
 from dashboards.pages import discover
@@ -63,6 +64,16 @@ def test_pages_are_found_and_ordered() -> None:
             ["Filler, stop of 09:57: what was it?", "Nobody has said anything of it"],
         ),
         (
+            "/losses",
+            {"measure": "cost", "step": "speed"},
+            ["No machine that stopped has a price yet", "cost_per_hour", "slower cycles", "Ledger rows"],
+        ),
+        (
+            "/losses",
+            {"step": "minor_stops_idling", "measure": "count", "sort": "longest"},
+            ["Stops: Minor stops and idling", "is the biggest", "of all stops", "Ideal time of good parts"],
+        ),
+        (
             "/alerts",
             {},
             ["next Jan Novák at 10:12", "Acknowledged 09:33 by Ana Silva", "Order WO-10421: 12 min late"],
@@ -108,12 +119,45 @@ def test_pages_say(board_backend: Any, path: str, query: dict[str, str], says: l
         assert piece in text
 
 
-def test_the_pareto_and_the_stops_hold_the_same_minutes(board_backend: Any) -> None:
+@pytest.mark.parametrize("measure", figures.MEASURES)
+def test_a_bar_of_the_pareto_holds_the_minutes_of_its_stops(board_backend: Any, measure: str) -> None:
     ledger = board_backend.ledger(parts.period(board_backend, "last"))
-    bars = figures.losses(ledger, board_backend.plant)
-    stops = figures.stops(ledger)
-    assert sum(loss.seconds for loss in bars) == pytest.approx(stops["seconds"].sum())
-    assert bars[-1].uncoded and not any(loss.uncoded for loss in bars[:-1])
+    bars = figures.losses(ledger, board_backend.plant, measure)
+    for loss in bars:
+        stops = figures.stops(ledger, key=loss.key)
+        assert loss.seconds == pytest.approx(stops["seconds"].sum())
+        assert loss.count == stops.height
+    assert sum(loss.seconds for loss in bars) == pytest.approx(figures.stops(ledger)["seconds"].sum())
+    coded = [loss.amount(measure) for loss in bars[:-1]]
+    assert bars[-1].uncoded and coded == sorted(coded, reverse=True)
+
+
+def test_a_step_of_the_waterfall_holds_the_minutes_of_its_stops(board_backend: Any) -> None:
+    ledger = board_backend.ledger(parts.period(board_backend, "today"))
+    steps = {s["step"]: s["duration"] for s in waterfall(ledger, board_backend.plant).rows(named=True)}
+    for step, categories in losspanels.STOPPED.items():
+        stops = figures.stops(ledger, categories)
+        assert stops["duration"].sum() == sum(steps[c] for c in categories), step
+
+
+def test_stops_come_fifteen_at_a_time_and_every_one_once(board_backend: Any) -> None:
+    losses = next(p for p in discover() if p.path == "/losses")
+    query = {"window": "day", "sort": "longest"}
+    pages = [text_of(losses.layout(board_backend, {**query, "page": str(n)}, "light")) for n in (1, 2, 99)]
+    stops = figures.stops(board_backend.ledger(parts.period(board_backend, "day")))
+    assert f"1 to 15 of {stops.height}" in pages[0]
+    assert f"16 to 30 of {stops.height}" in pages[1]
+    assert f"to {stops.height} of {stops.height}" in pages[2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"measure": "weight"}, {"step": "busy"}, {"step": "gone"}, {"sort": "up"}, {"page": "0"}, {"page": "x"}],
+)
+def test_what_the_losses_page_cannot_show_is_refused(board_backend: Any, query: dict[str, str]) -> None:
+    losses = next(p for p in discover() if p.path == "/losses")
+    with pytest.raises(Refused, match=next(iter(query))):
+        losses.layout(board_backend, query, "light")
 
 
 def test_charts_are_valid_figures_in_plant_time(board_backend: Any) -> None:
