@@ -44,6 +44,7 @@ from plant.model import Plant, RecordsConfig
 
 PLANT = Path(__file__).parents[2] / "infra" / "demo" / "plant.toml"
 LENGTH = timedelta(hours=2)
+EVERY = timedelta(seconds=5)
 
 
 def quiet(what: str, done: int, total: int) -> None:
@@ -74,7 +75,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     with DataFolder(root) as folder:
         spool = Spool(folder.spool, "history")
         script = demo_script(now - timedelta(minutes=9))
-        batches = list(frames(Simulation(3, start, orders=demo_orders(start), script=script), now))
+        simulated = Simulation(3, start, orders=demo_orders(start), script=script, period=EVERY)
+        batches = list(frames(simulated, now, chunk=180))
         for batch in batches:
             spool.append(batch)
         spool.append(batches[0][:3].with_columns(signal=pl.lit("unheard-of")))

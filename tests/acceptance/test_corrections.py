@@ -2,6 +2,7 @@
 derived from all facts, and the published figures say what was reported and what is true now."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -106,12 +107,21 @@ def sample(at: datetime, machine: str, signal: str, value: float, received: date
 class Corrected:
     """A plant whose last hours are closed; its clock stands still."""
 
-    def __init__(self, folder: DataFolder, seed: int = 1) -> None:
+    def __init__(self, folder: DataFolder, now: datetime, seed: int = 1) -> None:
         self.rng = random.Random(seed)
-        self.now = datetime.now(UTC).replace(microsecond=0)
+        self.now = now
         self.begin = self.now - HISTORY
         self.folder = folder
         self.spool = Spool(folder.spool, "history")
+
+    @classmethod
+    def made(cls, folder: DataFolder, seed: int = 1) -> "Corrected":
+        found = cls(folder, datetime.now(UTC).replace(microsecond=0), seed)
+        found.live()
+        return found
+
+    def live(self) -> None:
+        """The hours, and the end of their shifts."""
         rows = []
         for machine in "ab":
             at, good, reject = self.begin, 0, 0
@@ -202,10 +212,22 @@ class Corrected:
         return [p for p in found if p["restatements"]]
 
 
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    """The data folder every test has a copy of, and its time."""
+    with DataFolder(tmp_path_factory.mktemp("lived")) as folder:
+        found = Corrected.made(folder)
+        found.close()
+    return folder.root, found.now
+
+
 @pytest.fixture
-def corrected(tmp_path: Path) -> Iterator[Corrected]:
+def corrected(lived: tuple[Path, datetime], tmp_path: Path) -> Iterator[Corrected]:
+    root, now = lived
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     with DataFolder(tmp_path) as folder:
-        found = Corrected(folder)
+        found = Corrected(folder, now)
+        found.open()
         yield found
         found.close()
 
@@ -320,7 +342,7 @@ def test_counts_are_corrected_and_never_below_zero(corrected: Corrected) -> None
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_whatever_comes_as_corrected_is_what_the_ledger_gives(tmp_path: Path, seed: int) -> None:
     with DataFolder(tmp_path) as folder:
-        plant_now = Corrected(folder, seed)
+        plant_now = Corrected.made(folder, seed)
         rng, backend = plant_now.rng, plant_now.backend
         reported = plant_now.reported()
         for step in range(30):

@@ -32,6 +32,7 @@ from plant.states import MachineState
 
 PLANT = Path(__file__).parents[2] / "infra" / "demo" / "plant.toml"
 HISTORY = timedelta(hours=9)
+EVERY = timedelta(seconds=5)
 ORDERS = "order;product;machine;quantity;due\nPO-9;bracket;press-1;100;{due}\n"
 
 
@@ -51,7 +52,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with DataFolder(tmp_path_factory.mktemp("plant")) as folder:
         spool = Spool(folder.spool, "history")
         script = demo_script(now - timedelta(minutes=9))
-        for batch in frames(Simulation(3, start, orders=demo_orders(start), script=script), now):
+        simulated = Simulation(3, start, orders=demo_orders(start), script=script, period=EVERY)
+        for batch in frames(simulated, now):
             spool.append(batch)
         spool.close()
         runtime = Runtime(plant, folder, "http://127.0.0.1:1", Metrics.unregistered())
