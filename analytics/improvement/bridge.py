@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from analytics.figures.elements import RATED, with_classes
+from analytics.figures.summary import summarise
 from plant.model import Plant
 from plant.states import BUSY_CATEGORIES, TimeCategory
 
@@ -37,7 +38,7 @@ _PRODUCT = ["equipment", "material"]
 
 
 class NothingToCompareError(ValueError):
-    """A window without known planned time of rated machines has no OEE."""
+    """A window has no OEE: no known planned time of rated machines, or they made only what has no ideal cycle."""
 
 
 def bridge(before: pl.DataFrame, after: pl.DataFrame, plant: Plant) -> pl.DataFrame:
@@ -53,6 +54,11 @@ def bridge(before: pl.DataFrame, after: pl.DataFrame, plant: Plant) -> pl.DataFr
         raise NothingToCompareError(
             f"the {which} window has no known planned time of a machine with counter and ideal cycle"
         )
+    for which, ledger in (("first", before), ("second", after)):
+        if summarise(ledger, [], plant, kpis=("oee",))["oee"].item() is None:
+            raise NothingToCompareError(
+                f"what ran in the {which} window has no ideal cycle, or nobody said what was made: it has no OEE"
+            )
     products = _products(both, known)
     share, gained = products.select(
         _mean("share").sum(), gained=(_mean("share") * _mean("effectiveness")).sum()

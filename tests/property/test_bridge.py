@@ -162,3 +162,14 @@ def test_a_window_without_known_time_is_refused_by_name() -> None:
     unknown = ledger(("a", "p", TimeCategory.UNKNOWN, None, 10, 0, 0))
     with pytest.raises(NothingToCompareError, match="second window"):
         bridge(known, unknown, PLANT)
+
+
+def test_a_window_in_which_nobody_said_what_was_made_is_refused_by_name() -> None:
+    known = ledger(("a", "p", RUN, None, 10, 1, 0))
+    ran, stopped = ledger(("a", "p", RUN, None, 10, 0, 0), ("a", "p", DOWN, None, 10, 0, 0)).partition_by(
+        "start"
+    )
+    unsaid = pl.concat([ran.with_columns(material=pl.lit(None, pl.String)), stopped])
+    with pytest.raises(NothingToCompareError, match="first window has no ideal cycle"):
+        bridge(unsaid, known, PLANT)
+    assert bridge(stopped, known, PLANT)["points"].sum() == pytest.approx(oee(known))
