@@ -14,7 +14,10 @@ from infra.postgres.server import PostgresServer, running
 from infra.records.database import Database, upgrade
 from tests.memory import MemoryBackend
 
-settings.register_profile("quick", max_examples=30)  # of `make check`, see tests/examples.py
+# No deadline: the machine may be busy. `quick` is that of `make check`, see tests/examples.py.
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=30)
+settings.load_profile("full")
 
 
 @pytest.fixture

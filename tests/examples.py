@@ -4,11 +4,11 @@ from typing import Any
 
 from hypothesis import settings
 
-FULL = settings.get_profile("default").max_examples
+FULL = settings.get_profile("full").max_examples
 FEWEST = 5
 
 
-def examples(number: int, deadline: int | None = None, **others: Any) -> settings:
+def examples(number: int, **others: Any) -> settings:
     """Settings of a test that tries so many; in the profile `quick` the same share of them as of all others."""
     share = number * settings.default.max_examples // FULL
-    return settings(max_examples=max(share, min(FEWEST, number)), deadline=deadline, **others)
+    return settings(max_examples=max(share, min(FEWEST, number)), **others)

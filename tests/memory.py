@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -72,6 +72,8 @@ LINES = {
     "machining": ("Machining", ["cnc-1", "cnc-2"], 45),
     "pressing": ("Pressing", ["press-1"], 4),
 }
+SECONDS = {machine: seconds for _, machines, seconds in LINES.values() for machine in machines}
+"""Ideal cycles."""
 ABOUT = {
     "rinser": "Krones",
     "filler": "KHS",
@@ -161,6 +163,33 @@ def _plant() -> Plant:
     )
 
 
+@cache
+def _facts() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What the machines did (INTERVALS) and made (INCREMENTS), from HISTORY on."""
+    until = START + timedelta(hours=4)
+    intervals, increments = [], []
+    for number, machine in enumerate(SECONDS):
+        at, stops = HISTORY, cycle(STOPS[number % 6 :] + STOPS[: number % 6])
+        now_state = PRESENT.get(machine)
+        change = START - timedelta(minutes=now_state[2] if now_state else 0)
+        while at < change:
+            for state, reason, minutes in (("running", None, 50 + 17 * number), next(stops)):
+                end = min(at + timedelta(minutes=minutes), change)
+                if at < end:
+                    intervals.append((machine, at, end, state, state, reason))
+                    if state == "running":
+                        increments += _made(machine, at, end, SECONDS[machine], number)
+                at = end
+        state, reason, _ = now_state or ("running", None, 0)
+        intervals.append((machine, change, until, state, state, reason))
+        if state == "running":
+            increments += _made(machine, change, until, SECONDS[machine], number)
+    return (
+        pl.DataFrame(intervals, schema=dict(INTERVALS), orient="row"),
+        pl.DataFrame(increments, schema=dict(INCREMENTS), orient="row"),
+    )
+
+
 class MemoryBackend:
     """A backend over frames: the real analytics, records in lists."""
 
@@ -179,32 +208,10 @@ class MemoryBackend:
         self.imported: list[tuple[str, bytes, Mapping[str, str], str]] = []
         self.events: dict[str, list[Mapping[str, str]]] = {}
         self._began = monotonic()
-        until = START + timedelta(hours=4)
-        intervals, increments = [], []
-        seconds = {m: s for _, machines, s in LINES.values() for m in machines}
-        for number, machine in enumerate(seconds):
-            at, stops = HISTORY, cycle(STOPS[number % 6 :] + STOPS[: number % 6])
-            now_state = PRESENT.get(machine)
-            change = START - timedelta(minutes=now_state[2] if now_state else 0)
-            while at < change:
-                for state, reason, minutes in (("running", None, 50 + 17 * number), next(stops)):
-                    end = min(at + timedelta(minutes=minutes), change)
-                    if at < end:
-                        intervals.append((machine, at, end, state, state, reason))
-                        if state == "running":
-                            increments += _made(machine, at, end, seconds[machine], number)
-                    at = end
-            state, reason, _ = now_state or ("running", None, 0)
-            intervals.append((machine, change, until, state, state, reason))
-            if state == "running":
-                increments += _made(machine, change, until, seconds[machine], number)
-        self._intervals = pl.DataFrame(
-            [(m, a, b, raw, s, r) for m, a, b, raw, s, r in intervals], schema=dict(INTERVALS), orient="row"
-        )
-        self._increments = pl.DataFrame(increments, schema=dict(INCREMENTS), orient="row")
+        self._intervals, self._increments = _facts()
         runs = [
             (m, START - timedelta(hours=4), None, f"WO-{10420 + n}", "p40")
-            for n, m in enumerate(seconds)
+            for n, m in enumerate(SECONDS)
             if m != "palletiser"
         ]
         self._runs = pl.DataFrame(runs, schema=dict(ORDER_RUNS), orient="row")

@@ -33,6 +33,8 @@ WINDOW = Window(NOW - timedelta(hours=3), NOW)
 ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "snapshot": lambda b: (),
     "ledger": lambda b: (WINDOW, ["filler"], [NOW - timedelta(hours=1)]),
+    "summary": lambda b: (WINDOW, ["equipment"], ["oee", "mtbf", "rolled_throughput_yield"]),
+    "six_big_losses": lambda b: (WINDOW, ["filler"]),
     "cycles": lambda b: (WINDOW, ["filler"]),
     "trend": lambda b: (WINDOW, timedelta(minutes=5), ["filler"], None),
     "last": lambda b: (NOW, ["filler"]),
@@ -98,6 +100,8 @@ THEIR_OWN = {"plant", "now"}
 @pytest.fixture
 def pair(board_backend: Any, tmp_path: Path) -> Iterator[Pair]:
     board_backend.now = lambda: NOW  # whatever is asked twice is asked at the same time
+    ticked = board_backend.snapshot()
+    board_backend.snapshot = lambda: ticked  # as of the last tick, like a runtime's
     server = BackendServer(board_backend, tmp_path / "derive.json")
     remote = RemoteBackend(tmp_path / "derive.json", Broadcast())
     assert remote.start(lambda: None)

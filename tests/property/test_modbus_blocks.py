@@ -4,7 +4,7 @@ import asyncio
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.modbus.address import Wanted, is_bits, parse
@@ -96,7 +96,6 @@ class Device:
 
 
 @pytest.mark.parametrize("gap", [0, 10])
-@settings(deadline=None)
 @given(
     starts=st.sets(st.integers(0, 200), min_size=1, max_size=40),
     illegal=st.sets(st.integers(0, 201), max_size=12),

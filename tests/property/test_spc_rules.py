@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analytics.spc.rules import RULES, Rule, marked
@@ -85,7 +85,6 @@ def sequences(draw: st.DrawFn) -> list[float]:
 
 
 @pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.id)
-@settings(deadline=None)
 @given(z=sequences())
 @example(z=[0.5] * 9)
 @example(z=[1.5, -1.5] * 7)

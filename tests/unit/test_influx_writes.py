@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.historians.influx import posting, sifting
@@ -172,7 +172,6 @@ def keys_at(*seconds: int) -> list[int]:
 MOMENTS = st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 15))
 
 
-@settings(deadline=None)
 @given(
     held=st.sets(MOMENTS, min_size=1),
     poison=st.sets(MOMENTS, max_size=3),

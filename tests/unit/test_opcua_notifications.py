@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.opcua import check
@@ -90,7 +90,6 @@ some_items = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(some_items, max_size=8))
 def test_any_mixture_is_each_row_alone(mixture: list[ua.MonitoredItemNotification]) -> None:
     got = frame(*mixture)

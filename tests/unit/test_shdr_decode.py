@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.shdr import check, decode, samples
@@ -139,7 +139,6 @@ FRAGMENT = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(FRAGMENT, st.text(max_size=5))).map("".join))
 def test_no_input_raises_and_every_line_is_accounted_for(text: str) -> None:
     records, problems = decode(text.encode("utf-8", "surrogatepass"))
@@ -150,7 +149,6 @@ def test_no_input_raises_and_every_line_is_accounted_for(text: str) -> None:
     assert sum(p.count for p in problems) <= len(lines)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(data: bytes) -> None:
     records, _ = decode(data)
