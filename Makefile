@@ -2,6 +2,8 @@
 PY ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests of one file in one process: what they share is made once.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := check
 # The suite starts hundreds of processes: each would compile all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,11 +22,11 @@ services: setup
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -q -m "not slow and not browser and not server" -n 2 --hypothesis-profile=quick
+	@$(PYTEST) -q -m "not slow and not browser and not server" --hypothesis-profile=quick
 
 test: setup services
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo
-	@$(BIN)/pytest -n 2
+	@$(PYTEST)
 
 demo: setup
 	@exec $(BIN)/lineside demo

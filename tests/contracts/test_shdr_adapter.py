@@ -100,12 +100,12 @@ def test_an_adapter_is_pinged_also_while_it_never_stops_talking(tmp_path: Path) 
         await adapter.start()
         async with collecting(adapter, kept, tmp_path):
             await until(lambda: adapter.writers)
-            for number in range(250):
+            for number in range(100):
                 adapter.say(f"{now()}|x|{number}\n")
-                await asyncio.sleep(0.01)
-            await until(lambda: len(kept.values()) == 250)
+                await asyncio.sleep(0.02)
+            await until(lambda: len(kept.values()) == 100)
             assert adapter.connections == 1 and adapter.pings > 5
-        assert kept.values() == list(range(250))
+        assert kept.values() == list(range(100))
         await adapter.stop()
 
     asyncio.run(main())

@@ -153,7 +153,7 @@ at = datetime(2026, 1, 31, tzinfo=UTC)
 row = pl.DataFrame([(at, "m", "good", 0.0, None, GOOD, at)], schema=dict(SAMPLES), orient="row")
 large = pl.concat([row] * 300_000).with_columns(value=pl.int_range(300_000).hash() / 7.0)
 spool = Spool(Path(sys.argv[1]), "plant")
-for _ in range(15):
+for _ in range(6):
     spool.append(large)
 """
 
@@ -167,7 +167,7 @@ def test_half_a_batch_is_never_seen(tmp_path: Path) -> None:
             for entry in reader.pending():
                 rows += reader.read(entry).height
                 reader.remove(entry)
-    assert rows == 15 * 300_000 and damaged_files(tmp_path) == []
+    assert rows == 6 * 300_000 and damaged_files(tmp_path) == []
 
 
 DROPPER = """
@@ -179,6 +179,7 @@ Spool(Path(sys.argv[1])).drop_older(datetime(2100, 1, 1, tzinfo=UTC))
 """
 
 
+@pytest.mark.slow
 def test_killed_while_it_drops_nothing_goes_unrecorded(tmp_path: Path) -> None:
     spool, moments = Spool(tmp_path, "plant"), random.Random(11)
     spool.append(sample(0.0))
@@ -216,6 +217,7 @@ dead.retry(names, Spool(root / "spool", "retry"))
 """
 
 
+@pytest.mark.slow
 def test_killed_while_it_puts_back_nothing_is_lost(tmp_path: Path) -> None:
     dead, moments = DeadLetter(tmp_path / "dead", tmp_path / "spool"), random.Random(2)
     numbers = {float(number) for number in range(100)}

@@ -266,10 +266,10 @@ def test_samples_stored_in_between_keep_a_series_from_being_given_up() -> None:
 
 
 def test_a_refused_batch_of_many_series_stays_affordable() -> None:
-    frame = samples(machines=10, signals=20, moments=50)
+    frame = samples(machines=10, signals=10, moments=50)
     with scripted(lambda _: (400, b'{"error":"over the limit of 500 columns"}')) as script:
         assert keys(script.writer().write(frame)) == keys(frame)
-    assert len(script.bodies) < 200 * 6
+    assert len(script.bodies) < 100 * 6
 
 
 TOO_LONG = b"<html><head><title>413 Request Entity Too Large</title></head>\xe9</html>"
