@@ -34,8 +34,13 @@ SPLITTING = ("state", "category", "reason", "raw")
 
 _STOP = ["equipment", "stop_start"]
 _FAILED = TimeCategory.UNPLANNED_DOWNTIME.value
-_PAUSED = (TimeCategory.PLANNED_DOWNTIME.value, TimeCategory.NOT_SCHEDULED.value)
-"""A failure may go on over a break or a night; that time is not repair time."""
+_PAUSED = (
+    TimeCategory.PLANNED_DOWNTIME.value,
+    TimeCategory.NOT_SCHEDULED.value,
+    TimeCategory.CHANGEOVER.value,
+    TimeCategory.MICRO_STOP.value,
+)
+"""A failure may go on over a break or a night, or begin as a changeover; that time is not repair time."""
 
 
 def failure_events(rows: pl.DataFrame | pl.LazyFrame, keys: Sequence[str] = ()) -> pl.DataFrame:

@@ -269,6 +269,18 @@ def test_a_failure_is_one_however_many_rows_it_has() -> None:
     assert summarise(rows, ["reason"], plant(), kpis=EVERY)["mtbf"].to_list() == [None, None]
 
 
+def test_a_failure_that_begins_as_a_changeover_is_seen_whole() -> None:
+    stop = {"stop_start": START + timedelta(minutes=60)}
+    rows = ledger(
+        {"minutes": 60, "category": "running"},
+        {"minutes": 20, "category": "changeover", "state": "down"} | stop,
+        DOWN | stop,
+        {"minutes": 60, "category": "running"},
+    )
+    found = figures(rows)
+    assert (found["repairs"], found["mttr"]) == (1, 10.0)
+
+
 @pytest.mark.parametrize(
     ("rows", "repairs"),
     [
