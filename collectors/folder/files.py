@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import polars as pl
 
-from collectors.durable import make_directory, sync_directory, write_durably
+from collectors.durable import sync_directory, write_durably
 
 BLOCK, ROWS = 4 * 1024 * 1024, 50_000
 """Bytes of CSV and rows of Parquet read at a time."""
@@ -147,8 +147,10 @@ def _unreadable(path: Path, error: Exception) -> FileError:
 
 
 def put_away(file: Path, into: Path) -> Path:
-    """Move a file into a folder, under a name nothing has there. Raises OSError."""
-    make_directory(into)
+    """Move a file into a folder beside it, under a name nothing has there. Raises OSError."""
+    if not into.is_dir():
+        into.mkdir(exist_ok=True)  # not what is above it: a folder that was taken away stays away
+        sync_directory(into.parent)
     to, number = into / file.name, 1
     while to.exists() or to.with_name(to.name + ".txt").exists():
         number += 1

@@ -271,3 +271,10 @@ def test_check_names_what_is_wrong_and_the_fix() -> None:
     assert (
         len(problems) == 2 and "also that of m.state" in problems[0] and "column of the times" in problems[1]
     )
+
+
+def test_a_folder_that_was_taken_away_meanwhile_is_not_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    with pytest.raises(FileNotFoundError):
+        put_away(folder / "a.csv", folder / files.DONE)
+    assert not folder.exists()
