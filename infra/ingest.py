@@ -10,6 +10,7 @@ import polars as pl
 
 from collectors.spool import Entry, Spool, SpoolDamagedError
 from pipelines.accept import accept
+from pipelines.names import LatestNames, Names
 from plant.frames import SAMPLES, empty
 from plant.model import Plant
 
@@ -37,7 +38,7 @@ class Ingest:
     """
 
     def __init__(self, spool: Spool) -> None:
-        self._spool = spool
+        self._spool, self._names = spool, LatestNames()
         self._seen: dict[str, int] = {}
         self._settled: dict[str, int] = {}
 
@@ -66,7 +67,9 @@ class Ingest:
             self._seen[entry.collector] = max(entry.sequence, self._seen.get(entry.collector, -1))
         if not frames:
             return Arrived(empty(SAMPLES), tuple(entries))
-        return Arrived(_accepted(frames, plant, now), tuple(entries), len(entries) < len(waiting))
+        return Arrived(
+            _accepted(frames, self._names.of(plant.signals), now), tuple(entries), len(entries) < len(waiting)
+        )
 
     def settle(self) -> None:
         """All that was taken has had its effect."""
@@ -85,11 +88,11 @@ def _in_turn(waiting: Sequence[Entry]) -> Iterator[Entry]:
                 del queues[collector]
 
 
-def _accepted(frames: Sequence[pl.DataFrame], plant: Plant, now: datetime) -> pl.DataFrame:
+def _accepted(frames: Sequence[pl.DataFrame], known: Names, now: datetime) -> pl.DataFrame:
     """What the plant accepts. A batch that fails is left out; the one who stores sets it aside."""
     try:
-        return accept(pl.concat(frames), plant.signals, now).samples
+        return accept(pl.concat(frames), known, now).samples
     except (Exception, pl.exceptions.PanicException):
         log.exception("a batch cannot be taken into the live figures")
-        found = [_accepted([frame], plant, now) for frame in frames] if len(frames) > 1 else []
+        found = [_accepted([frame], known, now) for frame in frames] if len(frames) > 1 else []
         return pl.concat([empty(SAMPLES), *found])

@@ -51,6 +51,7 @@ from infra.stores import open_database, open_historian
 from infra.storing import Storing
 from infra.storingalert import storing_status, with_storing
 from pipelines.accept import accept
+from pipelines.names import LatestNames
 from pipelines.ports import HistorianError
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
@@ -120,6 +121,7 @@ class Runtime:
         self._storing = Storing(
             self._spool, self.historian, dead, lambda: self.plant, lambda: self._ingest.settled
         )
+        self._names = LatestNames()
         self._history = WithWaiting(self.historian, self._spool, self._accepted)
         self._delivery = Delivery(self.alerts)
         self._delivers = False
@@ -523,7 +525,7 @@ class Runtime:
         self._storing.run(self._stop)
 
     def _accepted(self, batch: pl.DataFrame) -> pl.DataFrame:
-        return accept(batch, self.plant.signals, datetime.now(UTC)).samples
+        return accept(batch, self._names.of(self.plant.signals), datetime.now(UTC)).samples
 
     def _last_heard(self) -> dict[str, datetime]:
         try:

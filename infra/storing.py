@@ -18,6 +18,7 @@ from alerting.dispatch import Backoff
 from collectors.spool import Entry, Spool, SpoolDamagedError
 from infra.deadletter import DeadLetter
 from pipelines.accept import accept
+from pipelines.names import LatestNames
 from pipelines.ports import Historian, HistorianError
 from plant.frames import REFUSED
 from plant.model import Plant
@@ -67,6 +68,7 @@ class Storing:
         """
         self._spool, self._historian, self._dead = spool, historian, dead
         self._plant, self._settled, self._rng = plant, settled, rng or Random()
+        self._names = LatestNames()
         self._queue: deque[Entry] = deque()
         self.stored = 0
         self.refused = 0
@@ -168,7 +170,8 @@ class Storing:
             self._refuse(entry, frame.with_columns(problem=pl.lit(_said(why))))
 
     def _write(self, frames: Sequence[tuple[Entry, pl.DataFrame]], now: datetime) -> None:
-        accepted = accept(pl.concat([frame for _, frame in frames]), self._plant().signals, now)
+        known = self._names.of(self._plant().signals)
+        accepted = accept(pl.concat([frame for _, frame in frames]), known, now)
         try:
             refused = self._historian.write(accepted.samples)
         except ValueError as error:

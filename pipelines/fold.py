@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import cast
 
 import polars as pl
 
@@ -22,7 +23,7 @@ from analytics.facts.readings import READINGS, readings, series, settle
 from analytics.facts.telling import INPUT_EDGES, input_edges, lapses, told, told_edges
 from analytics.facts.timeline import EDGES, intervals, state_edges, state_map
 from analytics.ledger.rows import ledger
-from pipelines.arrivals import Arrivals
+from pipelines.arrivals import Arrivals, by_series
 from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
 from pipelines.derive import Facts, booked
 from pipelines.kept import Kept
@@ -38,12 +39,13 @@ SPANS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "latest": TIME,
 }
 """Spans of samples, one per machine."""
+_NO_SPANS = empty(SPANS)
 
 _AGAIN: Mapping[str, pl.DataType | type[pl.DataType]] = {"state": pl.UInt32, "time": TIME}
 """Series of states that are told from several signals, and from when on that is to be done again."""
 
-_PENDING = 200_000
-"""Rows waiting to be derived from, at most: nobody may be asking for facts."""
+_PENDING, _BATCHES = 200_000, 1000
+"""Rows waiting to be derived from, and batches they come from, at most: nobody may be asking for facts."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -74,7 +76,7 @@ class Fold:
         self._plant, self._history, self._since, self._every = plant, history, since, checkpoint_every
         self._known = series(plant)
         self._mapping = state_map(plant, self._known)
-        self._arrivals = Arrivals(self._known)
+        self._arrivals = Arrivals(self._known, plant.signals)
         self._edges, self._counted = Kept(EDGES, "state"), Kept(COUNTED)
         self._ordered = Kept(ORDERED, "order")
         self._inputs, self._ended = Kept(INPUT_EDGES, "label"), Kept(CYCLED, "time")
@@ -88,7 +90,10 @@ class Fold:
         )
         self._products = products(plant, self._known)
         self._work = empty(READINGS)
-        """Carried rows, and what came after them and nothing was derived from yet."""
+        """What was derived from, as far as what follows needs it; both only as of the last time it was derived."""
+        self._fresh: list[pl.DataFrame] = []
+        """`READINGS` that nothing was derived from yet, a batch each: behind the work, and in the order of time."""
+        self._waiting = 0
         self._told, self._rewound = empty(REACHED), empty(REACHED)
         self._checkpoints = Checkpoints()
         self._newest: datetime | None = None
@@ -105,22 +110,29 @@ class Fold:
 
         If the history cannot be read its error passes through, and nothing of the batch was taken.
         """
-        oldest, newest = samples.select(pl.col("time").min(), newest=pl.col("time").max()).row(0)
+        times = samples["time"]
+        oldest, newest = cast("datetime | None", times.min()), cast("datetime | None", times.max())
         if oldest is not None and oldest < self._since:
             return self.accept(samples.filter(pl.col("time") >= self._since))
-        joined = self._arrivals.join(self._work, samples)
-        if joined is None:
+        found = self._arrivals.take(samples)
+        if found is None:
             taken = self._take_late(settle(self._arrivals.readings(samples)))
         else:
-            self._work, new = joined
-            taken = Taken(new, empty(SPANS), empty(SPANS))
-        if self._work.height > _PENDING:
+            fresh, new = found
+            if new:
+                self._fresh.append(fresh)
+                self._waiting += fresh.height
+            taken = Taken(new, _NO_SPANS, _NO_SPANS)
+        if self._waiting > _PENDING or len(self._fresh) > _BATCHES:
             self._derive()
         self._remember(newest)
         return taken
 
     def _derive(self) -> None:
         """Derive from what was accepted since the last time."""
+        if self._waiting:
+            self._work = by_series([self._work, *self._fresh])
+        self._fresh, self._waiting = [], 0
         work = self._work
         self._revive(work)
         if not work["carried"].all():
@@ -206,6 +218,7 @@ class Fold:
         self._replace(rewind)
         self._work = work
         self._derive()
+        self._arrivals.resume(self._work)
         self._retire()
         return Taken(rows.height, self._spans(late), self._spans(forgotten))
 

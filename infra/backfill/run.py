@@ -39,6 +39,7 @@ from infra.records.ledger import DAY, LedgerRows, days_of
 from infra.shifts import shift_edges, shift_ends
 from pipelines.accept import accept
 from pipelines.derive import Facts
+from pipelines.names import Names
 from pipelines.ports import Historian
 from plant.frames import Window
 from plant.model import Plant
@@ -102,7 +103,7 @@ class Backfill:
             plant: secrets not resolved; `historian` and `database` are open already.
         """
         self._plant, self._folder, self._historian, self._database = plant, folder, historian, database
-        self._spool = Spool(folder.spool)
+        self._spool, self._names = Spool(folder.spool), Names(plant.signals)
         self._history = WithWaiting(historian, self._spool, self._accepted)
 
     def run(
@@ -251,7 +252,7 @@ class Backfill:
         return [entry for entry in self._spool.pending() if entry.overlaps(span)]
 
     def _accepted(self, batch: pl.DataFrame) -> pl.DataFrame:
-        return accept(batch, self._plant.signals, datetime.now(UTC)).samples
+        return accept(batch, self._names, datetime.now(UTC)).samples
 
     def _chunks(self, group: Sequence[str], window: Window) -> Iterator[Window]:
         """The window in pieces that end where rows end anyway."""

@@ -173,10 +173,12 @@ def scan(batch: pl.DataFrame) -> pl.DataFrame:
 
 
 def size_of(thing: object) -> int:
-    """Bytes of all frames held by a thing of ours."""
-    if isinstance(thing, pl.DataFrame):
+    """Bytes of all frames and arrays held by a thing of ours."""
+    if isinstance(thing, pl.DataFrame | pl.Series):
         return int(thing.estimated_size())
-    if isinstance(thing, list):
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    if isinstance(thing, list | tuple):
         return sum(map(size_of, thing))
     if type(thing).__module__.startswith("pipelines"):
         return sum(map(size_of, vars(thing).values()))

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from pipelines.accept import accept
+from pipelines.names import Names
 from plant.frames import BAD, GOOD, SAMPLES
 
 NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)
-KNOWN = [("press", "state"), ("press", "good")]
+KNOWN = Names([("press", "state"), ("press", "good")])
 
 
 def samples(*rows: tuple[str | None, str | None, datetime | None, float | None]) -> pl.DataFrame:
