@@ -1,7 +1,6 @@
 """A closed shift as it was reported and as it is corrected, and the form that corrects its counts."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -23,14 +22,23 @@ SHOWN = {"oee": "OEE", "availability": "availability", "performance": "performan
 COUNTED = {"good": "Good", "reject": "Reject", "rework": "Rework"}
 
 
-def restated(backend: Backend, shift: ShiftView) -> Component | None:
-    """Nothing while the shift is open."""
+def published(backend: Backend, shift: ShiftView) -> list[PublishedView]:
+    """What was published of the lines in that shift, and of shifts of other calendars that began in it. None while it is
+    open."""
     start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
-    published = [
-        p for p in backend.published(Window(start, end)) if p["shift"] == shift["id"] and _same(p, start)
-    ]
-    if not published:
-        return None
+    return backend.published(Window(start, end))
+
+
+def shift_of(plant: Plant, published: PublishedView) -> ShiftView:
+    """The shift a published figure is of, also when no calendar has it any more."""
+    known = (s for c in plant.calendars.values() for s in c.shifts if s.id == published["shift"])
+    name = next((s.name for s in known), published["shift"])
+    end = str(published["reported"]["end"])
+    return ShiftView(id=published["shift"], name=name, start=published["shift_start"], end=end, crew=None)
+
+
+def restated(backend: Backend, shift: ShiftView, published: Sequence[PublishedView]) -> Component:
+    """What is published of it: as reported, as corrected, and why they differ."""
     plant, now = backend.plant, backend.now()
     rows: list[tuple[Any, ...]] = []
     for line in published:
@@ -40,7 +48,7 @@ def restated(backend: Backend, shift: ShiftView) -> Component | None:
             if kpi == "oee" or before != after:
                 rows.append(
                     (
-                        _name(plant, line["line"]),
+                        _named(plant, shift, line),
                         name[0].upper() + name[1:],
                         words.percent(before),
                         words.percent(after),
@@ -53,7 +61,7 @@ def restated(backend: Backend, shift: ShiftView) -> Component | None:
                 difference = words.number(after - before)
                 rows.append(
                     (
-                        _name(plant, line["line"]),
+                        _named(plant, shift, line),
                         name,
                         words.number(before),
                         words.number(after),
@@ -61,7 +69,7 @@ def restated(backend: Backend, shift: ShiftView) -> Component | None:
                     )
                 )
     made = sorted(
-        ((_name(plant, p["line"]), r) for p in published for r in p["restatements"]),
+        ((_named(plant, shift, p), r) for p in published for r in p["restatements"]),
         key=lambda pair: pair[1]["at"],
     )
     items = [
@@ -202,10 +210,6 @@ def _whole(name: str, text: str | None) -> int:
     return int(plain)
 
 
-def _same(published: PublishedView, start: datetime) -> bool:
-    return parts.utc(published["shift_start"]) == start
-
-
 def _value(values: Mapping[str, object], name: str) -> float | None:
     found = values.get(name)
     return float(found) if isinstance(found, int | float) else None
@@ -218,6 +222,10 @@ def _points(change: float) -> str:
     return f"{text} points"
 
 
-def _name(plant: Plant, line: str) -> str:
-    known = plant.equipment.get(line)
-    return known.name if known else line
+def _named(plant: Plant, shift: ShiftView, published: PublishedView) -> str:
+    """The line, and its shift when that is another one."""
+    known = plant.equipment.get(published["line"])
+    line = known.name if known else published["line"]
+    if (published["shift"], parts.utc(published["shift_start"])) == (shift["id"], parts.utc(shift["start"])):
+        return line
+    return f"{line}, {shift_of(plant, published)['name']}"

@@ -57,7 +57,7 @@ def panel(
         )
         for stop, cause, cost in zip(shown.iter_rows(named=True), causes, costs, strict=True)
     ]
-    together = sum(stops["seconds"].to_list())
+    together = stops.select(pl.col("seconds").sum()).item()
     heads = ("Began", "Machine", "Reason", "Charged to", "Length", *(["Cost"] if money else []), "Order", "")
     order = parts.choice(
         "Order of the stops",
@@ -68,7 +68,7 @@ def panel(
     return parts.panel(
         title,
         html.P(
-            f"{words.number(stops.height)} stops, {words.length(stops['seconds'].sum())} together.",
+            f"{words.number(stops.height)} stops, {words.length(together)} together.",
             className="note",
         )
         if rows

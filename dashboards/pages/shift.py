@@ -1,44 +1,139 @@
 """The shift report: readable in 90 seconds, on one sheet of paper."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import polars as pl
-from dash import html
+from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from analytics.figures.summary import summarise
-from dashboards import figures, parts, restated, words
+from dashboards import figures, params, parts, restated, words
+from dashboards.callbacks import Callbacks
+from dashboards.kpitables import CONVENTIONS
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend, Refused
 from dashboards.view import OrderView, ShiftView
 from execution.progress import counting_machines
 from plant.frames import Window
+from plant.states import TimeCategory
 
 PATH = "/shift"
-BACK = timedelta(days=3)
-"""How far back the choice of shifts reaches."""
+NEAR = timedelta(days=31)
+"""How far the next and the previous shift are looked for."""
+TICK = timedelta(microseconds=1)
+FIRST = "2000"
+"""The first year that can be picked."""
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
-    """One shift: `start` in the address names it; the running or last one when it is missing."""
-    now, zone = backend.now(), backend.plant.site.zone
-    shifts = backend.shifts(Window(now - BACK, now))
-    if not shifts:
-        raise Refused(f"No shift in the last {BACK.days} days: the plant file's calendar has none.")
-    wanted = query.get("start", shifts[-1]["start"])
-    shift = next((s for s in shifts if s["start"] == wanted), None)
+    """One shift: `start` in the address names it, or `day` (of the plant) the first one that began on it; the running or
+    last one when neither is given."""
+    shift = _asked(backend, query)
     if shift is None:
-        raise Refused(f"start: no shift began at {wanted} in the last {BACK.days} days")
-    options = [(s["start"], f"{s['name']} {words.moment(s['start'], zone, now)}") for s in shifts[-7:]][::-1]
-    toolbar = html.Div(
+        return html.Div(
+            [_toolbar(backend, _day(backend, query), None), _no_shift(backend, query)], className="page"
+        )
+    start = parts.utc(shift["start"])
+    toolbar = _toolbar(backend, start.astimezone(backend.plant.site.zone).date(), shift)
+    return html.Div([toolbar, *_report(backend, shift, query)], className="page")
+
+
+def _asked(backend: Backend, query: Query) -> ShiftView | None:
+    now = backend.now()
+    if query.get("start"):
+        start = params.instant("start", query["start"])
+        found = [s for s in backend.shifts(Window(start, start + TICK)) if parts.utc(s["start"]) == start]
+        # A shift that was closed stays one, whatever the calendar says now.
+        found += [restated.shift_of(backend.plant, p) for p in backend.published(Window(start, start + TICK))]
+        if not found:
+            raise Refused(f"start: no shift began at {query['start']}; choose one below the date")
+        return found[0]
+    if query.get("day"):
+        return next(iter(_of_day(backend, _day(backend, query))), None)
+    begun = [s for s in backend.shifts(Window(now - NEAR, now)) if parts.utc(s["start"]) <= now]
+    return begun[-1] if begun else None
+
+
+def _day(backend: Backend, query: Query) -> date:
+    if not query.get("day"):
+        return backend.now().astimezone(backend.plant.site.zone).date()
+    try:
+        return date.fromisoformat(query["day"])
+    except ValueError:
+        raise Refused(f"day: {query['day']!r} is no date; write it like 2026-03-04") from None
+
+
+def _of_day(backend: Backend, day: date) -> list[ShiftView]:
+    """The shifts that began on a day of the plant, as far as they have."""
+    zone, now = backend.plant.site.zone, backend.now()
+    midnight, next_one = (
+        datetime.combine(of, time(), zone).astimezone(UTC) for of in (day, day + timedelta(days=1))
+    )
+    found = backend.shifts(Window(midnight, next_one))
+    return [s for s in found if midnight <= parts.utc(s["start"]) < next_one and parts.utc(s["start"]) <= now]
+
+
+def _toolbar(backend: Backend, day: date, shift: ShiftView | None) -> Component:
+    zone, now = backend.plant.site.zone, backend.now()
+    if shift:
+        start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
+    else:
+        start = end = datetime.combine(day, time(), zone).astimezone(UTC)
+    before = [s for s in backend.shifts(Window(start - NEAR, start)) if parts.utc(s["start"]) < start]
+    after = [s for s in backend.shifts(Window(end, end + NEAR)) if end <= parts.utc(s["start"]) <= now]
+
+    def step(text: str, found: ShiftView | None) -> Component:
+        if found is None:
+            return html.Span(text, className="chip off", **{"aria-disabled": "true"})
+        named = f"{text}: {found['name']} {words.moment(found['start'], zone, now)}"
+        return dcc.Link(text, href=parts.link(PATH, {}, start=found["start"]), className="chip", title=named)
+
+    # A date field of the browser's own: Dash's picker breaks accessibility rules (aria-expanded on a div).
+    picker = dcc.Input(
+        id="shift-day",
+        type="date",  # Dash hands any type on to the browser
+        value=day.isoformat(),
+        debounce=0.6,
+    )
+    options = [
+        (s["start"], f"{s['name']} {parts.utc(s['start']).astimezone(zone):%H:%M}")
+        for s in _of_day(backend, day)
+    ]
+    return html.Div(
         [
-            parts.choice("Shift", options, shift["start"], lambda value: parts.link(PATH, {}, start=value)),
+            html.Div(
+                [
+                    step("Previous shift", before[-1] if before else None),
+                    html.Label([html.Span("Day", className="unseen"), picker], htmlFor="shift-day"),
+                    parts.choice(
+                        "Shift",
+                        options,
+                        shift["start"] if shift else "",
+                        lambda value: parts.link(PATH, {}, start=value),
+                    ),
+                    step("Next shift", after[0] if after else None),
+                    dcc.Link("Now", href=PATH, className="chip") if after else None,
+                ],
+                className="chips shift-choice",
+            ),
             html.Button("Print", className="button", **{"data-print": "1"}),
         ],
         className="toolbar",
     )
-    return html.Div([toolbar, *_report(backend, shift, query)], className="page")
+
+
+def _no_shift(backend: Backend, query: Query) -> Component:
+    day, today = _day(backend, query), _day(backend, {})
+    text = (
+        "This day has not come yet." if day > today else "By the plant's calendar no shift began on this day."
+    )
+    return parts.panel(
+        f"No shift on {day:%A %d %B %Y}",
+        html.P(f"{text} Choose another day, or go to the shift before or after it."),
+    )
 
 
 def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]:
@@ -46,24 +141,12 @@ def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]
     start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
     window = Window(start, min(now, end))
     ledger = backend.ledger(window)
+    if not (ledger["category"] != TimeCategory.UNKNOWN.value).any():
+        return [_head(backend, shift, 0), _nothing(backend, start, window.end)]
     whole: dict[str, Any] = next(summarise(ledger, [], plant).iter_rows(named=True), {})
     bars = figures.losses(ledger, plant)
     uncoded = next((loss for loss in bars if loss.uncoded), None)
     target = plant.settings.target_oee
-    zone = plant.site.zone
-    state = f"running, {words.length((end - now).total_seconds())} left" if end > now else "closed"
-    head = html.Div(
-        [
-            html.H2(
-                f"{shift['name']}, {start.astimezone(zone):%A %d %B %Y}, "
-                f"{start.astimezone(zone):%H:%M} – {end.astimezone(zone):%H:%M}"
-            ),
-            html.Span(
-                f"{plant.site.name} · {state} · OEE as {plant.settings.convention.value}", className="muted"
-            ),
-        ],
-        className="panel-head",
-    )
     oee = whole.get("oee")
     note = (
         ""
@@ -96,11 +179,12 @@ def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]
         )
         for loss in bars[:8]
     ]
+    published = restated.published(backend, shift)
     return [
-        head,
+        _head(backend, shift, sum(len(p["restatements"]) for p in published)),
         cards,
         parts.panel("By line", _lines(backend, ledger)),
-        *([changes] if (changes := restated.restated(backend, shift)) is not None else []),
+        *([restated.restated(backend, shift, published)] if published else []),
         html.Div(
             [
                 parts.panel("Orders", _orders(backend, window)),
@@ -113,6 +197,41 @@ def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]
         ),
         restated.counts_form(backend, PATH, {**query, "start": shift["start"]}, ledger),
     ]
+
+
+def _head(backend: Backend, shift: ShiftView, restatements: int) -> Component:
+    plant, now, zone = backend.plant, backend.now(), backend.plant.site.zone
+    start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
+    state = f"running, {words.length((end - now).total_seconds())} left" if end > now else "over"
+    changed = f"as corrected, {restatements} {'restatement' if restatements == 1 else 'restatements'} below"
+    pieces = [
+        plant.site.name,
+        *([f"crew {shift['crew']}"] if shift.get("crew") else []),
+        state,
+        *([changed] if restatements else []),
+        f"OEE as {CONVENTIONS[plant.settings.convention]}",
+    ]
+    return html.Div(
+        [
+            html.H2(
+                f"{shift['name']}, {start.astimezone(zone):%A %d %B %Y}, "
+                f"{start.astimezone(zone):%H:%M} – {end.astimezone(zone):%H:%M}"
+            ),
+            html.Span(" · ".join(pieces), className="muted"),
+        ],
+        className="panel-head",
+    )
+
+
+def _nothing(backend: Backend, start: datetime, end: datetime) -> Component:
+    zone = backend.plant.site.zone
+    return parts.panel(
+        "Nothing was recorded in this shift",
+        html.P(
+            f"No machine's state is known from {start.astimezone(zone):%H:%M} to {end.astimezone(zone):%H:%M}. Lineside "
+            "did not collect then, or it keeps no samples of that day any more. Choose another shift.",
+        ),
+    )
 
 
 def _lines(backend: Backend, ledger: pl.DataFrame) -> Component:
@@ -137,7 +256,7 @@ def _lines(backend: Backend, ledger: pl.DataFrame) -> Component:
                 words.percent(line["oee"]),
                 words.number(good),
                 words.number(wanted),
-                html.Span(diff, className="late" if diff.endswith("behind") else ""),
+                html.Span(diff, className="late" if diff.endswith("behind") else "") if diff else None,
                 words.number(sum(m["reject"] for m in ends)),
                 words.length(line["unplanned_downtime"] / 1e6),
             )
@@ -172,4 +291,25 @@ def _judge(value: float | None, target: float) -> str:
     return "ahead" if value >= target else "behind"
 
 
-PAGE = Page(path=PATH, title="Shift", icon="shift", order=30, layout=layout, register=restated.register)
+def register(backend: Backend, cb: Callbacks) -> None:
+    """The form below, and a day that is picked."""
+
+    restated.register(backend, cb)
+
+    @cb(
+        Output("url", "search", allow_duplicate=True),
+        Input("shift-day", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def pick(day: str | None, search: str | None) -> Any:
+        query: Mapping[str, str] = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        if not day or day < FIRST:  # a year half typed
+            return no_update
+        zone = backend.plant.site.zone
+        shown = _asked(backend, query)
+        present = parts.utc(shown["start"]).astimezone(zone).date() if shown else _day(backend, query)
+        return no_update if present.isoformat() == day else parts.link("", {}, day=day)
+
+
+PAGE = Page(path=PATH, title="Shift", icon="shift", order=30, layout=layout, register=register)

@@ -81,6 +81,18 @@ def test_pages_are_found_and_ordered() -> None:
         ("/alerts", {"alert": "a1"}, ["down for longer than 5 min"]),
         ("/shift", {}, ["Early, Wednesday 04 March 2026", "Bottling", "WO-10420", "without a reason"]),
         (
+            "/shift",
+            {"day": "2026-03-03"},
+            ["Early, Tuesday 03 March 2026", "1 restatement below", "As reported", "Ana Silva re-coded"],
+        ),
+        (
+            "/shift",
+            {"start": "2026-03-02T05:00:00Z"},
+            ["Early, Monday 02 March 2026", "Nothing was recorded in this shift"],
+        ),
+        ("/shift", {"day": "2026-01-03"}, ["No shift on Saturday 03 January 2026", "calendar"]),
+        ("/shift", {"day": "2027-01-03"}, ["This day has not come yet"]),
+        (
             "/improve",
             {"window": "shift"},
             ["Why OEE changed", "points above", "CNC-1 held it up", "Best shown", "Right"],
@@ -148,6 +160,13 @@ def test_stops_come_fifteen_at_a_time_and_every_one_once(board_backend: Any) -> 
     assert f"1 to 15 of {stops.height}" in pages[0]
     assert f"16 to 30 of {stops.height}" in pages[1]
     assert f"to {stops.height} of {stops.height}" in pages[2]
+
+
+@pytest.mark.parametrize("query", [{"start": "2026-03-03T05:01:00Z"}, {"start": "soon"}, {"day": "3 March"}])
+def test_a_shift_that_never_was_is_refused(board_backend: Any, query: dict[str, str]) -> None:
+    shift = next(p for p in discover() if p.path == "/shift")
+    with pytest.raises(Refused, match=next(iter(query))):
+        shift.layout(board_backend, query, "light")
 
 
 @pytest.mark.parametrize(
