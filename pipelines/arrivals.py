@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from analytics.facts.outcomes import outcomes
+from analytics.facts.outcomes import Outcomes
 from analytics.facts.readings import READINGS, shortest
 from pipelines.names import Names, Numbers
 from plant.frames import BAD
@@ -33,7 +33,7 @@ class Arrivals:
         self._names = Names(list(known.select("equipment", "signal").iter_rows()), others)
         stale = shortest(known["stale"].to_list())
         self._stale = np.iinfo(np.int64).max if stale is None else stale // timedelta(microseconds=1)
-        self._known, self._tested = known, known["tests"].null_count() < known.height
+        self._tested, self._outcomes = known["tests"].null_count() < known.height, Outcomes(known)
         timed = known["cycle"] == CycleKind.TIME.value
         self._timed = timed.fill_null(False).to_numpy() if timed.any() else None
         """By code: of cycle times every sample tells something."""
@@ -51,7 +51,7 @@ class Arrivals:
         """Samples of known series as `READINGS`, but as they came: neither sorted nor unique."""
         rows, codes = self._names.find(samples)
         carried = np.zeros(len(rows), bool)
-        return outcomes(_readings(samples, rows, codes, carried), self._known)
+        return self._outcomes.of(_readings(samples, rows, codes, carried))
 
     def resume(self, carried: pl.DataFrame) -> None:
         """These `READINGS`, in order, are what was taken: the newest of each series is the last here."""
@@ -70,7 +70,7 @@ class Arrivals:
         """
         rows, codes = self._names.find(samples)
         if self._tested and len(rows):
-            samples = outcomes(_readings(samples, rows, codes, np.zeros(len(rows), bool)), self._known)
+            samples = self._outcomes.of(_readings(samples, rows, codes, np.zeros(len(rows), bool)))
             rows = np.arange(len(rows))
         return self._take(samples, rows, codes)
 

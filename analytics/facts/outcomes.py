@@ -7,7 +7,7 @@ of the sample before can be dropped like any repeated value. The rule looks at o
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -36,66 +36,117 @@ def outcome(label: int, place: int) -> bool | None:
     return None if digit == UNKNOWN else digit == TRUE
 
 
-def outcomes(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Rows with columns code, value, text and quality: of series with `tests` the value is the number of their
-    outcomes instead, and there is no text. Samples without a usable value stay without."""
-    tested = known.filter(pl.col("tests").is_not_null())
-    if tested.is_empty() or rows.is_empty():
-        return rows
-    codes = rows["code"].to_numpy()
-    place = np.flatnonzero(np.isin(codes, tested["code"].to_numpy()))
-    if not len(place):
-        return rows
-    own = codes[place]
-    order = np.argsort(own, kind="stable")
-    place, own = place[order], own[order]
-    some = rows.select("value", "text", "quality")[place]
-    value = some["value"].to_numpy()
-    labels = np.empty(len(place))
-    begins = np.searchsorted(own, tested["code"].to_numpy(), "left")
-    ends = np.searchsorted(own, tested["code"].to_numpy(), "right")
-    for lines, first, end in zip(tested["tests"].to_list(), begins, ends, strict=True):
-        if end > first:
-            labels[first:end] = _label(tests_of(lines), value[first:end], some["text"][first:end])
-    said = (some["quality"] < BAD) & (some["value"].is_not_null() | some["text"].is_not_null())
-    new = pl.Series("value", labels, dtype=pl.Float64).zip_with(
-        said, pl.repeat(None, len(labels), dtype=pl.Float64, eager=True)
-    )
-    none = pl.repeat(None, len(labels), dtype=pl.String, eager=True)
-    return rows.with_columns(
-        rows["value"].scatter(place, new).alias("value"), rows["text"].scatter(place, none).alias("text")
-    )
+class Outcomes:
+    """The outcomes of the comparisons of a plant's series.
+
+    Machines of a kind are compared alike with other numbers: what is alike is worked out at once for all of them.
+    """
+
+    def __init__(self, known: pl.DataFrame) -> None:
+        """`known`: `analytics.facts.readings.SERIES`."""
+        self._alike: list[tuple[Comparison, ...]] = []
+        """Comparisons, with a place in `_constants` for each number."""
+        self._kind, self._place = np.full(known.height, -1), np.full(known.height, -1)
+        """By series: which of those it is compared by (-1: none), and its row of their constants."""
+        constants: list[list[tuple[float, ...]]] = []
+        places: dict[tuple[Comparison, ...], int] = {}
+        tested = known.filter(pl.col("tests").is_not_null())
+        for code, lines in tested.select("code", "tests").iter_rows():
+            numbers: list[float] = []
+            tests = tuple(_without_numbers(test, numbers) for test in tests_of(lines))
+            kind = places.setdefault(tests, len(places))
+            if kind == len(constants):
+                self._alike.append(tests)
+                constants.append([])
+            self._kind[code], self._place[code] = kind, len(constants[kind])
+            constants[kind].append(tuple(numbers))
+        self._constants = [np.array(rows, dtype=float) for rows in constants]
+
+    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with columns code, value, text and quality: of series with tests the value is the number of their
+        outcomes instead, and there is no text. Samples without a usable value stay without."""
+        if not self._alike or rows.is_empty():
+            return rows
+        codes = rows["code"].to_numpy()
+        kinds = self._kind[codes]
+        place = np.flatnonzero(kinds >= 0)
+        if not len(place):
+            return rows
+        place = place[np.argsort(kinds[place].astype(np.uint16), kind="stable")]
+        some = rows.select("value", "text", "quality")[place]
+        value, text = some["value"].to_numpy(), some["text"]
+        worded = text.is_not_null().to_numpy()
+        if worded.any():
+            said = text.str.strip_chars().cast(pl.Float64, strict=False).to_numpy()
+            value = np.where(worded, said, value)
+        labels = np.empty(len(place))
+        kinds = kinds[place]
+        begins = np.flatnonzero(np.diff(kinds, prepend=-1))
+        for first, end in zip(begins, [*begins[1:], len(kinds)], strict=True):
+            kind = kinds[first]
+            constants = self._constants[kind][self._place[codes[place[first:end]]]]
+            labels[first:end] = _label(
+                self._alike[kind], _Rows(value[first:end], text[first:end], worded[first:end], constants)
+            )
+        silent = (some["quality"].to_numpy() >= BAD) | (some["value"].is_null().to_numpy() & ~worded)
+        new = pl.Series(np.where(silent, np.nan, labels), nan_to_null=True)
+        found = rows.with_columns(rows["value"].scatter(place, new).alias("value"))
+        if not worded.any():
+            return found
+        none = pl.repeat(None, len(labels), dtype=pl.String, eager=True)
+        return found.with_columns(rows["text"].scatter(place, none).alias("text"))
 
 
-def _label(tests: tuple[Comparison, ...], value: Numbers, text: pl.Series) -> Numbers:
-    worded = text.is_not_null().to_numpy()
-    label = np.zeros(len(value))
+class _Rows(NamedTuple):
+    value: Numbers
+    """Also that of texts that are numbers."""
+    text: pl.Series
+    worded: Numbers
+    constants: Numbers
+    """Of each row, by place."""
+
+
+def _without_numbers(test: Comparison, numbers: list[float]) -> Comparison:
+    """The comparison as those of other signals may be too: in the place of each number its place among `numbers`."""
+    left, right = (_operand_without(side, numbers) for side in (test.left, test.right))
+    return Comparison("", test.operator, left, right, text="")
+
+
+def _operand_without(operand: Operand, numbers: list[float]) -> Operand:
+    if isinstance(operand, Calculated):
+        left, right = (_operand_without(side, numbers) for side in (operand.left, operand.right))
+        return Calculated(operand.operator, left, right)
+    if isinstance(operand, str | Value):
+        return operand
+    numbers.append(operand)
+    return float(len(numbers) - 1)
+
+
+def _label(tests: tuple[Comparison, ...], rows: _Rows) -> Numbers:
+    label = np.zeros(len(rows.value))
     with np.errstate(all="ignore"):
         for place, test in enumerate(tests):
-            label += _judged(test, value, text, worded) * float(DIGITS**place)
+            label += _judged(test, rows) * float(DIGITS**place)
     return label
 
 
-def _judged(test: Comparison, value: Numbers, text: pl.Series, worded: Numbers) -> Numbers:
+def _judged(test: Comparison, rows: _Rows) -> Numbers:
     words = [side for side in (test.left, test.right) if isinstance(side, str)]
     if words:
-        equal = worded & (text == words[0]).fill_null(False).to_numpy()
+        equal = rows.worded & (rows.text == words[0]).fill_null(False).to_numpy()
         return np.where(equal == (test.operator == "=="), TRUE, FALSE)
-    number = value
-    if worded.any():
-        said = text.str.strip_chars().cast(pl.Float64, strict=False).to_numpy()
-        number = np.where(worded, said, value)
-    left, right = _number(test.left, number), _number(test.right, number)
+    left, right = _number(test.left, rows), _number(test.right, rows)
     holds = _COMPARE[test.operator](left, right)
     return np.where(np.isfinite(left + right), np.where(holds, TRUE, FALSE), UNKNOWN)
 
 
-def _number(operand: Operand, value: Numbers) -> Numbers:
+def _number(operand: Operand, rows: _Rows) -> Numbers:
     if isinstance(operand, Value):
-        return value
+        return rows.value
     if isinstance(operand, Calculated):
-        return _CALCULATE[operand.operator](_number(operand.left, value), _number(operand.right, value))
-    return np.full(len(value), operand)
+        return _CALCULATE[operand.operator](_number(operand.left, rows), _number(operand.right, rows))
+    assert not isinstance(operand, str)  # texts are compared, nothing is worked out of them
+    return rows.constants[:, int(operand)]
 
 
 def _and(one: Numbers, two: Numbers) -> Numbers:

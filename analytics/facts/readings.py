@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from analytics.facts.outcomes import outcomes
+from analytics.facts.outcomes import Outcomes
 from plant.expressions import comparisons
 from plant.frames import BAD, TIME
 from plant.model import COUNTER_ROLES, Plant, Role
@@ -106,7 +106,7 @@ def readings(samples: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     keyed = samples.select(
         codes_of_runs.gather(heads.cum_sum() - 1), *list(READINGS)[1:-1], carried=pl.lit(False)
     )
-    return settle(outcomes(keyed.filter(pl.col("code").is_not_null()), known))
+    return settle(Outcomes(known).of(keyed.filter(pl.col("code").is_not_null())))
 
 
 def settle(rows: pl.DataFrame) -> pl.DataFrame:
