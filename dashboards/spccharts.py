@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from datetime import timedelta
 from html import escape
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +18,17 @@ MOST = 600
 """Points drawn: the newest ones."""
 _TOP, _BOTTOM, _HEAD, _BETWEEN = 300, 170, 26, 52
 """Pixels of the plots, of the title above them, and of the space between them."""
+MOST_BARS = 40
+MOST_STEPS = 200
+"""Steps between the smallest and the largest value, when they are seen as steps."""
+_LABEL = 30
+"""Pixels a label of two lines is high."""
+_WIDTH = 520
+"""Pixels a plot is wide, about, on the screens that need room most."""
+_ROOM = 24
+"""Pixels above and below what is drawn, for the numbers of rules."""
+_NUMBER = (13, 15)
+"""Pixels a rule's number takes."""
 _PLOTS = {
     "location": ("value", "center", "lower", "upper"),
     "spread": ("spread", "spread_center", "spread_lower", "spread_upper"),
@@ -29,8 +42,10 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
     inner = _TOP + _HEAD + (_BOTTOM + _BETWEEN if both else 0)
     layout = frame(theme, inner + 60)
     layout |= {"showlegend": False, "hovermode": "closest"}
-    layout["margin"] |= {"l": 62, "r": 112, "t": 20, "b": 40}
+    layout["margin"] |= {"l": 58, "r": 72, "t": 20, "b": 40}
     layout["xaxis"] |= {"type": "date", "showgrid": False, "anchor": "y2" if both else "y"}
+    if points.height:
+        layout["xaxis"] |= {"range": _times(points, zone)}
     axis = layout.pop("yaxis")
     tops = {"location": inner - _HEAD, "spread": _BOTTOM}
     heights = {"location": _TOP, "spread": _BOTTOM}
@@ -42,7 +57,8 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
         top = tops[plot] / inner
         bottom = (tops[plot] - heights[plot]) / inner
         layout[f"yaxis{name}"] = axis | {"domain": [bottom, top], "zeroline": False, "showgrid": False}
-        layout[f"yaxis{name}"] |= {"fixedrange": True}
+        span = _span(points, plot, heights[plot])
+        layout[f"yaxis{name}"] |= {"fixedrange": True, "range": list(span)}
         shown = titles[plot] + (
             f" ({unit})" if unit and not study.chart.attribute and study.chart.zoned else ""
         )
@@ -60,10 +76,26 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
             }
         )
         data += _lines(points, plot, study, zone, theme, f"y{name}")
-        data += _points(points, plot, study, unit, zone, theme, f"y{name}")
-        notes += _ends(points, plot, theme, f"y{name}")
+        data += _points(points, plot, study, unit, zone, theme, f"y{name}", span, heights[plot])
+        notes += _ends(points, plot, theme, f"y{name}", span, heights[plot])
     layout |= {"annotations": notes, "shapes": _frozen(points, zone, theme)}
     return {"data": data, "layout": layout}
+
+
+def _span(points: pl.DataFrame, plot: str, height: int) -> tuple[float, float]:
+    """What the axis shows: all that is drawn, and room for a rule's number above and below."""
+    drawn = pl.concat([points[name].cast(pl.Float64) for name in _PLOTS[plot]]).drop_nulls()
+    found = drawn.filter(drawn.is_finite())
+    low, high = (float(str(found.min())), float(str(found.max()))) if len(found) else (0.0, 1.0)
+    room = _ROOM / (height - 2 * _ROOM) * (high - low) or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def _times(points: pl.DataFrame, zone: ZoneInfo) -> list[str]:
+    """From the first to the last point, and a little more."""
+    first, last = points["time"][0], points["time"][-1]
+    room = (last - first) * 0.02 or timedelta(minutes=1)
+    return [wall(first - room, zone), wall(last + room, zone)]
 
 
 def _lines(
@@ -98,15 +130,23 @@ def _lines(
 
 
 def _points(
-    points: pl.DataFrame, plot: str, study: Study, unit: str, zone: ZoneInfo, theme: str, axis: str
+    points: pl.DataFrame,
+    plot: str,
+    study: Study,
+    unit: str,
+    zone: ZoneInfo,
+    theme: str,
+    axis: str,
+    span: tuple[float, float],
+    height: int,
 ) -> list[dict[str, Any]]:
     colours = COLOURS[theme]
-    column, _, lower, upper = _PLOTS[plot]
+    column, center, lower, upper = _PLOTS[plot]
     kept = points.filter(~pl.col("excluded"))
     out = points.filter("excluded") if plot == "location" else points.clear()
     rows = study.violations.filter(pl.col("plot") == plot)
     marked = rows.group_by("time").agg(
-        number=pl.col("number").cast(pl.String).str.join(" "), text=pl.col("text").str.join("<br>")
+        number=pl.col("number").min().cast(pl.String), text=pl.col("text").str.join("<br>")
     )
     hit = kept.join(marked, on="time", how="inner", maintain_order="left")
 
@@ -140,14 +180,15 @@ def _points(
             }
         )
     if not hit.is_empty():
+        above = (hit[column] >= hit[center]).fill_null(True).to_list()
         drawn.append(
             base
             | {
-                "mode": "markers+text" if hit.height <= 60 else "markers",
+                "mode": "markers+text",
                 "x": [wall(at, zone) for at in hit["time"]],
                 "y": hit[column].to_list(),
-                "text": hit["number"].to_list(),
-                "textposition": "top center",
+                "text": _numbers(points, hit, column, span, height),
+                "textposition": ["top center" if up else "bottom center" for up in above],
                 "textfont": {"color": colours["down"], "size": 12},
                 "customdata": [f"{hover(row)}<br>{escape(row['text'])}" for row in hit.iter_rows(named=True)],
                 "marker": {
@@ -160,21 +201,59 @@ def _points(
     return drawn
 
 
-def _ends(points: pl.DataFrame, plot: str, theme: str, axis: str) -> list[dict[str, Any]]:
+def _numbers(
+    points: pl.DataFrame, hit: pl.DataFrame, column: str, span: tuple[float, float], height: int
+) -> list[str]:
+    """The first rule each marked point breaks, where it does not touch the number of a point before it."""
+    first, last = points["time"][0], points["time"][-1]
+    scale = _WIDTH / max(1.0, (last - first).total_seconds())
+    shown: list[tuple[float, float]] = []
+    found = []
+    for time, y, number in hit.select("time", column, "number").iter_rows():
+        place = ((time - first).total_seconds() * scale, (y - span[0]) / (span[1] - span[0]) * height)
+        near = any(
+            abs(place[0] - x) < _NUMBER[0] and abs(place[1] - at) < _NUMBER[1] for x, at in shown[-20:]
+        )
+        found.append("" if near else number)
+        if not near:
+            shown.append(place)
+    return found
+
+
+def _apart(places: Sequence[float], least: float) -> list[float]:
+    """Ascending places moved so that they are that far apart, as little as it takes."""
+    found = list(places)
+    for _ in range(len(found)):
+        for i in range(len(found) - 1):
+            short = least - (found[i + 1] - found[i])
+            if short > 0:
+                found[i] -= short / 2
+                found[i + 1] += short / 2
+    return found
+
+
+def _ends(
+    points: pl.DataFrame, plot: str, theme: str, axis: str, span: tuple[float, float], height: int
+) -> list[dict[str, Any]]:
     """The limits of the newest point, in numbers at the right."""
     known = points.filter(pl.col("phase").is_not_null(), ~pl.col("excluded"))
     if known.is_empty():
         return []
     last = known.row(-1, named=True)
     _, center, lower, upper = _PLOTS[plot]
+    named = [
+        (name, last[column])
+        for name, column in (("LCL", lower), ("CL", center), ("UCL", upper))
+        if last[column] is not None
+    ]
+    places = [(at - span[0]) / (span[1] - span[0]) * height for _, at in named]
     return [
         {
-            "text": f"{name} {value(last[column])}", "x": 1, "xref": "paper", "xanchor": "left", "xshift": 5,
-            "y": last[column], "yref": axis, "yanchor": "middle", "showarrow": False,
+            "text": f"{name}<br>{value(at)}", "x": 1, "xref": "paper", "xanchor": "left", "xshift": 5, "align": "left",
+            "y": at, "yref": axis, "yanchor": "middle", "yshift": moved - place, "showarrow": False,
             "font": {"size": 12, "color": COLOURS[theme]["muted"]},
         }
-        for name, column in (("UCL", upper), ("CL", center), ("LCL", lower))
-        if last[column] is not None
+        for (name, at), place, moved in zip(named, places, _apart(places, _LABEL), strict=True)
     ]  # fmt: skip
 
 
@@ -206,12 +285,10 @@ def histogram(
 ) -> dict[str, Any]:
     """How the values are spread, the normal curve of their overall sigma, and the specification limits (`marks`)."""
     colours = COLOURS[theme]
-    low, high = min(values), max(values)
-    bins = max(1, min(40, math.ceil(math.sqrt(len(values)))))
-    width = (high - low) / bins or 1.0
-    heights = [0] * bins
-    for one in values:
-        heights[min(bins - 1, int((one - low) / width))] += 1
+    low, width, heights = _bars(values)
+    bins = len(heights)
+    shown = [low, low + width * bins, *(at for _, at in marks), mean - 4 * sigma, mean + 4 * sigma]
+    room = 0.04 * (max(shown) - min(shown))
     layout = frame(theme, 260)
     layout |= {"showlegend": False, "bargap": 0.06}
     layout["margin"] |= {"l": 62, "r": 16, "t": 30, "b": 40}
@@ -220,6 +297,7 @@ def histogram(
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
+        "range": [min(shown) - room, max(shown) + room],
     }
     layout["yaxis"] |= {"title": {"text": "values"}, "rangemode": "tozero", "fixedrange": True}
     bars = {
@@ -242,7 +320,7 @@ def histogram(
     layout["shapes"] = [
         {
             "type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1,
-            "line": {"color": colours["setup" if name == "target" else "down"], "width": 2, "dash": "dash"},
+            "line": {"color": colours["setup" if name == "Target" else "down"], "width": 2, "dash": "dash"},
         }
         for name, at in marks
     ]  # fmt: skip
@@ -254,3 +332,26 @@ def histogram(
         for name, at in marks
     ]  # fmt: skip
     return {"data": data, "layout": layout}
+
+
+def _bars(values: Sequence[float]) -> tuple[float, float, list[int]]:
+    """Where the first bar begins, how wide each is, and how many values are in each. About as many bars as the root of
+    the values; of values in steps, such as those of a gauge, each bar holds as many steps as the others.
+    """
+    distinct = sorted(set(values))
+    low, high = distinct[0], distinct[-1]
+    if low == high:
+        width = abs(low) * 0.01 or 1.0
+        return low - width / 2, width, [len(values)]
+    width = (high - low) / min(MOST_BARS, math.ceil(math.sqrt(len(values))))
+    step = min(b - a for a, b in pairwise(distinct))
+    begin = low
+    if high - low <= MOST_STEPS * step:
+        width = max(1, round(width / step)) * step
+        begin = low - step / 2
+    heights = [0] * (int((high - begin) / width) + 1)
+    for one in values:
+        heights[int((one - begin) / width)] += 1
+    if begin == low and len(heights) > 1 and math.isclose(begin + width * (len(heights) - 1), high):
+        heights[-2] += heights.pop()
+    return begin, width, heights

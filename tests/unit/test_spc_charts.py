@@ -1,6 +1,7 @@
 """Published examples: their limits and their points out of control are ours."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from analytics.spc import constants
 from analytics.spc.capability import Specified, capability
 from analytics.spc.charts import POINTS, Estimate, NoLimits, charts
 from analytics.spc.distributions import chi_square
-from analytics.spc.study import Exclusion, Frozen, Study, key, study
-from analytics.spc.subgroups import subgroups
+from analytics.spc.study import Exclusion, Frozen, Study, in_force, key, phase_one_since, study
+from analytics.spc.subgroups import reach, subgroups
 from plant.frames import SAMPLES, Window
 from plant.model import ChartKind, ControlChart, RuleSet, Subgrouping
 
@@ -161,199 +162,8 @@ def test_piston_rings_capability() -> None:
         assert index.low and index.value and index.high and index.low < index.value < index.high
 
 
-FLOW = (49.6, 47.6, 49.9, 51.3, 47.8, 51.2, 52.6, 52.4, 53.6, 52.1)
-
-
-def test_nist_individuals() -> None:
-    """NIST/SEMATECH e-Handbook of Statistical Methods, 6.3.2.2."""
-    judged = drawn(values([[v] for v in FLOW]), ChartKind.I_MR)
-    row = judged.points.row(1, named=True)
-    assert (row["lower"], row["center"], row["upper"]) == pytest.approx((45.8159, 50.81, 55.8041), abs=2e-3)
-    assert row["spread_center"] == pytest.approx(1.8778, abs=1e-4)
-    assert row["spread"] == pytest.approx(2.0) and judged.points["spread"][0] is None
-    assert marks(judged, "N1") == []
-
-
-def test_nist_ewma() -> None:
-    """NIST handbook 6.3.2.4: centre 50, s = 2.0539, weight 0.3; its limits are those far from the start."""
-    rest = (52.0, 47.0, 53.0, 49.3, 50.1, 47.0, 51.0, 50.1, 51.2, 50.5)
-    published = (
-        50.60, 49.52, 50.56, 50.18, 50.16, 49.21, 49.75, 49.85, 50.26, 50.33,
-        50.11, 49.36, 49.52, 50.05, 49.38, 49.92, 50.73, 51.23, 51.94, 51.99,
-    )  # fmt: skip
-    points = values([[v] for v in (*rest, *FLOW)])
-    lined = charts()[ChartKind.EWMA].lines(points, estimate(50, 2.0539), ControlChart(weight=0.3))
-    assert lined["value"].to_list() == pytest.approx(list(published), abs=0.0065)
-    assert (lined["lower"][-1], lined["upper"][-1]) == pytest.approx((47.4115, 52.5884), abs=5e-3)
-    # Closer at the start: weight * L * sigma for the first point.
-    assert lined["upper"][0] == pytest.approx(50 + 3 * 0.3 * 2.0539)
-
-
-def test_nist_cusum() -> None:
-    """NIST handbook 6.3.2.3: target 325, sigma of a mean 0.635, K = 0.3175, H = 4.1959 (there in units)."""
-    means = (
-        324.925, 324.675, 324.725, 324.350, 325.350, 325.225, 324.125, 324.525, 325.225, 324.600,
-        324.625, 325.150, 328.325, 327.250, 327.825, 328.500, 326.675, 327.775, 326.875, 328.350,
-    )  # fmt: skip
-    plan = ControlChart(slack=0.5, decision=4.1959 / 0.635)
-    lined = charts()[ChartKind.CUSUM].lines(values([[v] for v in means]), estimate(325, 0.635), plan)
-    above = [v * 0.635 for v in lined["value"]]
-    assert above[12:] == pytest.approx([3.01, 4.94, 7.45, 10.63, 11.99, 14.44, 16.00, 19.04], abs=0.006)
-    assert [i + 1 for i, v in enumerate(lined["value"]) if v > plan.decision] == list(range(14, 21))
-
-
-def test_montgomery_cusum() -> None:
-    """Montgomery, example 9.1: mean 10, sigma 1, K = 0.5, H = 5; the shift after 20 is found at 29."""
-    sequence = (
-        9.45, 7.99, 9.29, 11.66, 12.16, 10.18, 8.04, 11.46, 9.20, 10.34, 9.03, 11.47, 10.51, 9.40, 10.08,
-        9.37, 10.62, 10.31, 8.52, 10.84, 10.90, 9.33, 12.29, 11.50, 10.60, 11.08, 10.38, 11.62, 11.31, 10.52,
-    )  # fmt: skip
-    plan = ControlChart(chart=ChartKind.CUSUM)
-    points = values([[v] for v in sequence])
-    judged = study(points, plan, [frozen_from(plan, estimate(10, 1), T0)], [], everything(points))
-    assert judged.points["value"][28:].to_list() == pytest.approx([5.28, 5.30], abs=1e-9)
-    assert marks(judged, "N1") == [29, 30]
-    assert judged.points["spread"][1] == pytest.approx(1.56, abs=1e-9)
-
-
 def estimate(center: float, sigma: float) -> Estimate:
     return Estimate(center=center, sigma=sigma, overall=sigma, points=25, values=25, freedom=24, how="given")
-
-
-def test_montgomery_p_chart() -> None:
-    """Montgomery, example 7.1 (and NIST handbook): 30 samples of 50 cans."""
-    bad = [
-        12,
-        15,
-        8,
-        10,
-        4,
-        7,
-        16,
-        9,
-        14,
-        10,
-        5,
-        6,
-        17,
-        12,
-        22,
-        8,
-        10,
-        5,
-        13,
-        11,
-        20,
-        18,
-        24,
-        15,
-        9,
-        12,
-        7,
-        13,
-        9,
-        6,
-    ]
-    judged = drawn(counts(bad, [50] * 30), ChartKind.P)
-    row = judged.points.row(0, named=True)
-    assert (row["lower"], row["center"], row["upper"]) == pytest.approx((0.0524, 0.2313, 0.4102), abs=1e-4)
-    assert marks(judged, "N1") == [15, 23]
-    as_np = drawn(counts(bad, [50] * 30), ChartKind.NP)
-    row = as_np.points.row(0, named=True)
-    assert (row["lower"], row["upper"]) == pytest.approx((50 * 0.0524, 50 * 0.4102), abs=0.005)
-    assert marks(as_np, "N1") == [15, 23]
-
-
-def test_montgomery_p_chart_of_variable_size() -> None:
-    """Montgomery, table 7.4: purchase orders; sample 11 is out."""
-    sizes = [
-        100, 80, 80, 100, 110, 110, 100, 100, 90, 90, 110, 120, 120, 120, 110, 80, 80, 80, 90, 100, 100, 100, 100, 90,
-        90,
-    ]  # fmt: skip
-    bad = [12, 8, 6, 9, 10, 12, 11, 16, 10, 6, 20, 15, 9, 8, 6, 8, 10, 7, 5, 8, 5, 8, 10, 6, 9]
-    judged = drawn(counts(bad, sizes), ChartKind.P)
-    assert judged.points["center"][0] == pytest.approx(234 / 2450)
-    assert judged.points["upper"][10] == pytest.approx(0.180, abs=6e-4)
-    assert judged.points["upper"][1] == pytest.approx(0.194, abs=6e-4)
-    assert marks(judged, "N1") == [11]
-
-
-def test_montgomery_c_chart() -> None:
-    """Montgomery, example 7.3: printed circuit boards."""
-    found = [
-        21,
-        24,
-        16,
-        12,
-        15,
-        5,
-        28,
-        20,
-        31,
-        25,
-        20,
-        24,
-        16,
-        19,
-        10,
-        17,
-        13,
-        22,
-        18,
-        39,
-        30,
-        24,
-        16,
-        19,
-        17,
-        15,
-    ]
-    judged = drawn(counts(found, [100] * 26), ChartKind.C)
-    row = judged.points.row(0, named=True)
-    assert (row["lower"], row["center"], row["upper"]) == pytest.approx((6.48, 19.85, 33.21), abs=0.01)
-    assert marks(judged, "N1") == [6, 20]
-
-
-def test_nist_c_chart() -> None:
-    """NIST handbook 6.3.3.1: defects of 25 wafers."""
-    found = [
-        16,
-        14,
-        28,
-        16,
-        12,
-        20,
-        10,
-        12,
-        10,
-        17,
-        19,
-        17,
-        14,
-        16,
-        15,
-        13,
-        14,
-        16,
-        11,
-        20,
-        11,
-        19,
-        16,
-        31,
-        13,
-    ]
-    row = drawn(counts(found, [1] * 25), ChartKind.C).points.row(0, named=True)
-    assert (row["lower"], row["center"], row["upper"]) == pytest.approx((4, 16, 28))
-
-
-def test_montgomery_u_chart_of_variable_size() -> None:
-    """Montgomery, table 7.11: dyed cloth; sizes here in half inspection units."""
-    sizes = [20, 16, 26, 20, 19, 20, 24, 21, 24, 25]
-    judged = drawn(counts([14, 12, 20, 11, 7, 10, 21, 16, 19, 23], sizes), ChartKind.U)
-    row = judged.points.row(0, named=True)
-    assert [2 * row[k] for k in ("lower", "center", "upper")] == pytest.approx([0.29, 1.42, 2.55], abs=6e-3)
-    assert marks(judged, "N1") == []
 
 
 @pytest.mark.parametrize(
@@ -438,6 +248,60 @@ def test_what_comes_before_the_first_frozen_limits_is_phase_1() -> None:
     judged = study(points, plan, [frozen_from(plan, estimate(0, 1), T0 + 4 * MINUTE)], [], everything(points))
     assert judged.points["phase"].to_list() == [1, 1, 1, 1, 2, 2]
     assert judged.points["center"][0] == pytest.approx(0.5), "from its own points, not from those of phase 2"
+
+
+def test_phase_1_again_is_estimated_from_the_points_since() -> None:
+    plan = ControlChart()
+    points = values([[v] for v in (0, 9, 0, 9, 100, 101, 100, 101)])
+    back = replace(frozen_from(plan, estimate(0, 1), T0 + 4 * MINUTE), estimate={}, why="new tool")
+    limits = [frozen_from(plan, estimate(0, 1), T0), back]
+    judged = study(points, plan, limits, [], everything(points))
+    assert judged.points["phase"].to_list() == [2, 2, 2, 2, 1, 1, 1, 1]
+    assert marks(judged, "N1") == [2, 4], "the points before keep the limits of their time"
+    assert judged.points["center"][5] == pytest.approx(100.5)
+    assert judged.estimate and judged.estimate.center == pytest.approx(100.5)
+    assert in_force(limits, T0 + 3 * MINUTE) == limits[0] and in_force(limits, T0 + 4 * MINUTE) is None
+    window = everything(points)
+    assert phase_one_since(limits, window) == T0 + 4 * MINUTE
+    again = [*limits, frozen_from(plan, estimate(100, 1), T0 + 6 * MINUTE)]
+    frozen_again = study(points, plan, again, [], window)
+    assert frozen_again.points["phase"].to_list() == [2, 2, 2, 2, None, None, 2, 2], "two points are too few"
+    assert frozen_again.points["limits"].to_list() == [0, 0, 0, 0, None, None, 2, 2]
+    assert phase_one_since(again, window) is None
+
+
+@pytest.mark.parametrize("kind", [ChartKind.CUSUM, ChartKind.EWMA])
+def test_charts_that_remember_begin_with_their_limits_and_after_an_explained_point(kind: ChartKind) -> None:
+    plan = ControlChart(chart=kind)
+    points = values([[v] for v in (2, 2, 2, 2, 2, 9, 0, 2, 2)])
+    first, second = estimate(0, 1), estimate(1, 1)
+    limits = [frozen_from(plan, first, T0), frozen_from(plan, second, T0 + 3 * MINUTE)]
+    explained = Exclusion(time=T0 + 5 * MINUTE, excluded=True, at=T0, user="ana", why="tool broke")
+    judged = study(points, plan, limits, [explained], everything(points))
+    alone = [
+        study(values([[v] for v in part]), plan, [frozen_from(plan, of, T0)], [], everything(points))
+        for part, of in (
+            ((2, 2, 2), first),
+            ((2, 2, 9), second),
+            ((0, 2, 2), second),
+        )
+    ]
+    expected = [value for one in alone for value in one.points["value"]]
+    assert judged.points["value"].to_list() == pytest.approx(expected), (
+        "the point itself shows what it signalled"
+    )
+    assert judged.points["excluded"].to_list() == [False] * 5 + [True] + [False] * 3
+    assert T0 + 5 * MINUTE not in set(judged.violations["time"])
+
+
+def test_charts_that_remember_are_followed_from_their_limits_on() -> None:
+    noon = T0 + timedelta(hours=12)
+    plan = ControlChart(chart=ChartKind.CUSUM)
+    day = timedelta(days=1)
+    assert reach(ControlChart(), noon, noon - 5 * day) == T0 - day
+    assert reach(plan, noon) == T0 - day
+    assert reach(plan, noon, noon - 5 * day) == T0 - 5 * day
+    assert reach(plan, noon, noon - 30 * day) == T0 - 7 * day
 
 
 def test_a_point_left_out_counts_for_nothing_until_it_is_taken_in_again() -> None:

@@ -83,15 +83,15 @@ _EACH = pl.when(pl.col("n") > 0).then(_COUNT / pl.col("n"))
 CHARTS = (
     _chart(
         ChartKind.P,
-        "p: share of rejects",
-        "Share of rejects",
+        "p: share nonconforming",
+        "Share nonconforming",
         _estimate(per_part=True, share=True),
         _lines(_EACH, lambda p, n: p * (1 - p) / n, lambda n: pl.lit(1.0)),
     ),
     _chart(
         ChartKind.NP,
-        "np: rejects in lots of one size",
-        "Rejects",
+        "np: nonconforming units in lots of one size",
+        "Nonconforming units",
         _estimate(per_part=False, share=True),
         _lines(_COUNT, lambda c, n: c * (1 - c / n), lambda n: n),
     ),
