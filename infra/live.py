@@ -131,9 +131,15 @@ class Live:
     def restate(
         self, connection: Connection, equipment: str, window: Window, now: datetime, why: Why
     ) -> list[tuple[str, Window]]:
-        """`infra.ledger.restating.restate` by what is known now."""
+        """`infra.ledger.restating.restate` of one window by what is known now."""
+        return self.restate_each(connection, equipment, [window], now, why)
+
+    def restate_each(
+        self, connection: Connection, equipment: str, windows: Sequence[Window], now: datetime, why: Why
+    ) -> list[tuple[str, Window]]:
+        """The same of several windows, for one reason."""
         derive = partial(self._again, now)
-        return restate(connection, self.plant, derive, equipment, window, now, why)
+        return restate(connection, self.plant, derive, equipment, windows, now, why)
 
     def reach(self, equipment: str, span: Window, limit: datetime) -> Window:
         """`infra.ledger.restating.reach` in the history."""

@@ -53,6 +53,7 @@ from infra.storingalert import storing_status, with_storing
 from pipelines.accept import accept
 from pipelines.names import LatestNames
 from pipelines.ports import HistorianError
+from pipelines.spans import together
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
 from plant.states import MachineState
@@ -430,7 +431,7 @@ class Runtime:
         else:
             told = [{"equipment": s.equipment, "signal": s.id} for s in self.plant.derived_signals()]
             late = old.filter(pl.col("time") < closed, pl.struct("equipment", "signal").is_in(told))
-        return late.group_by("equipment").agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
+        return together(late.select("equipment", earliest="time", latest="time"))
 
     def _settle(self, now: datetime) -> None:
         """Store what is different now about closed time. Until that is done nothing more leaves the spool."""
@@ -438,13 +439,8 @@ class Runtime:
             if self._storing.trouble is not None:
                 return
             try:
-                spans = (
-                    pl.concat(self._owed)
-                    .group_by("equipment")
-                    .agg(pl.col("earliest").min(), pl.col("latest").max())
-                )
                 with self._history.reading_once():
-                    self._restate_closed(spans.sort("equipment"), now)
+                    self._restate_closed(pl.concat(self._owed), now)
             except (HistorianError, RecordsError) as error:
                 self._problems["late samples"] = str(error)
                 return
@@ -495,17 +491,21 @@ class Runtime:
     ) -> None:
         """Derive stored ledger rows again where spans (equipment, earliest, latest) of samples reach into them."""
         zone = self.plant.site.zone
-        for equipment, earliest, latest in spans.iter_rows():
+        of_each = together(spans).group_by("equipment", maintain_order=True).agg("earliest", "latest")
+        for equipment, earliest, latest in of_each.iter_rows():
             with self.database.read() as connection:
                 stored = LedgerRows(connection).span(equipment)
-            if stored is None or earliest >= stored.end or equipment not in self.plant.equipment:
+            if stored is None or earliest[0] >= stored.end or equipment not in self.plant.equipment:
                 continue
-            times = f"{earliest.astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest.astimezone(zone):%H:%M:%S}"
+            times = f"{earliest[0].astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest[-1].astimezone(zone):%H:%M:%S}"
             why = Why("", cause, f"samples of {self.plant.equipment[equipment].name} from {times} came {how}")
-            span = Window(earliest, latest + timedelta(microseconds=1))
-            span = self._live.reach(equipment, span, stored.end)
+            windows = [
+                self._live.reach(equipment, Window(first, last + timedelta(microseconds=1)), stored.end)
+                for first, last in zip(earliest, latest, strict=True)
+                if first < stored.end
+            ]
             with self.database.begin() as connection:
-                self._live.restate(connection, equipment, span, now, why)
+                self._live.restate_each(connection, equipment, windows, now, why)
 
     def _visible(self, samples: pl.DataFrame) -> bool:
         """Whether the newest states and orders differ from those before the batch."""

@@ -27,6 +27,7 @@ from pipelines.arrivals import Arrivals, by_series
 from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
 from pipelines.derive import Facts, booked
 from pipelines.kept import Kept
+from pipelines.spans import together
 from plant.frames import RECODES, TIME, Window, empty
 from plant.model import Plant
 
@@ -377,9 +378,5 @@ class Fold:
                 kept.retire(self._retired_at)
 
     def _spans(self, rows: pl.DataFrame) -> pl.DataFrame:
-        return (
-            rows.join(self._known.select("code", "equipment"), on="code")
-            .group_by("equipment")
-            .agg(earliest=pl.col("time").min(), latest=pl.col("time").max())
-            .sort("equipment")
-        )
+        known = self._known.select("code", "equipment")
+        return together(rows.join(known, on="code").select("equipment", earliest="time", latest="time"))

@@ -53,11 +53,12 @@ def restate(
     plant: Plant,
     derive: Derive,
     equipment: str,
-    window: Window,
+    windows: Sequence[Window],
     now: datetime,
     why: Why,
 ) -> list[tuple[str, Window]]:
-    """Derive what the window says of a machine again, as far as it is stored. Which rows are others now, if any.
+    """Derive what the windows say of a machine again, as far as it is stored, and nothing between them. Which rows are
+    others now, if any.
 
     Whole stops are derived, for their length decides what they are, and the machines joined to this one in its line.
     Rows that come out as they are stored are not touched. Repeating it changes nothing.
@@ -66,15 +67,34 @@ def restate(
     rows = LedgerRows(connection)
     spans = {m: span for m in joined(plant, [equipment]) if (span := rows.span(m))}
     mine = spans.get(equipment)
-    if mine is None or window.start >= mine.end or window.end <= mine.start:
-        return []
-    wide = rows.whole_stops(equipment, _inside(window, mine))
-    wide = common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
-    machines = sorted(m for m, s in spans.items() if s.start <= wide.start and wide.end <= s.end)
-    stored = rows.touching(wide, machines)
-    since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
-    derived = derive(connection, wide, since, shift_edges(plant, wide))
-    return keep(connection, plant, machines, stored, derived, now, why).changed
+    changed: list[tuple[str, Window]] = []
+    for wide in _dirty(rows, spans, equipment, windows) if mine else ():
+        machines = sorted(m for m, s in spans.items() if s.start <= wide.start and wide.end <= s.end)
+        stored = rows.touching(wide, machines)
+        since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
+        derived = derive(connection, wide, since, shift_edges(plant, wide))
+        changed += _replaced(rows, machines, stored, derived)
+    _restate_published(connection, plant, changed, now, why)
+    return changed
+
+
+def _dirty(
+    rows: LedgerRows, spans: Mapping[str, Window], equipment: str, windows: Sequence[Window]
+) -> list[Window]:
+    """What has to be derived again for these windows of a machine: whole stops, and of those joined to it (`spans`: what is
+    stored of each) whole rows. In order, none over another."""
+    mine = spans[equipment]
+    found: list[Window] = []
+    for window in sorted(windows, key=lambda w: (w.start, w.end)):
+        if window.start >= mine.end or window.end <= mine.start:
+            continue
+        wide = rows.whole_stops(equipment, _inside(window, mine))
+        wide = common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
+        while found and wide.start < found[-1].end:
+            last = found.pop()
+            wide = Window(min(last.start, wide.start), max(last.end, wide.end))
+        found.append(wide)
+    return found
 
 
 def keep(
@@ -90,7 +110,13 @@ def keep(
 
     `stored`: whole rows of the time that `derived` covers; there may be less of them, or none.
     """
-    rows = LedgerRows(connection)
+    changed = _replaced(LedgerRows(connection), machines, stored, derived)
+    return Kept(changed, _restate_published(connection, plant, changed, now, why))
+
+
+def _replaced(
+    rows: LedgerRows, machines: Sequence[str], stored: pl.DataFrame, derived: pl.DataFrame
+) -> list[tuple[str, Window]]:
     changed: list[tuple[str, Window]] = []
     for machine in machines:
         before, after = (frame.filter(pl.col("equipment") == machine) for frame in (stored, derived))
@@ -98,7 +124,7 @@ def keep(
             inside = pl.col("start").is_between(part.start, part.end, closed="left")
             rows.replace(machine, part, after.filter(inside))
             changed.append((machine, part))
-    return Kept(changed, _restate_published(connection, plant, changed, now, why))
+    return changed
 
 
 def reach(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:

@@ -23,6 +23,7 @@ from infra.folder import DataFolder
 from infra.ledger.closing import close_shifts
 from infra.ledger.replanning import follow_plant
 from infra.ledger.reported import figures, same
+from infra.live import Live
 from infra.metrics import Metrics
 from infra.records.audit import Audit
 from infra.records.corrections import CountCorrections, Restatements
@@ -461,3 +462,49 @@ def test_samples_that_come_in_order_but_after_their_shift_was_closed_restate_it(
     assert {stopped, back} <= set(corrected.stored(["a"])["start"])
     assert corrected.published()
     assert corrected.reported() == reported
+
+
+def derived(monkeypatch: pytest.MonkeyPatch) -> list[Window]:
+    """The windows that are derived again from now on."""
+    found: list[Window] = []
+    real = Live._again
+
+    def again(self: Live, now: datetime, connection: Any, window: Window, *more: Any) -> pl.DataFrame:
+        found.append(window)
+        return real(self, now, connection, window, *more)
+
+    monkeypatch.setattr(Live, "_again", again)
+    return found
+
+
+def test_of_late_samples_far_apart_only_their_stops_are_derived_again(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = corrected.reported()
+    down = set(corrected.stored(["a"]).filter(pl.col("state") == "down")["stop_start"])
+    stops = [s for s in corrected.stops("a") if s[0] in down and s[1] - s[0] > timedelta(seconds=200)]
+    first, last = (start + timedelta(seconds=11) for start, _ in (stops[0], stops[-1]))
+    assert last - first > timedelta(hours=2)
+    again = derived(monkeypatch)
+    corrected.late(*(sample(at, "a", "state", SETUP, corrected.now) for at in (first, last)))
+    assert len(again) == 2
+    for at, window in zip((first, last), again, strict=True):
+        assert window.start <= at < window.end
+    assert again[0].end < again[1].start, "what lies between is left alone"
+    assert {first, last} <= set(corrected.stored(["a"])["start"])
+    corrected.check(reported)
+
+
+def test_of_late_samples_in_one_stop_that_is_derived_once(
+    corrected: Corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reported = corrected.reported()
+    start, end = max(corrected.stops("a"), key=lambda stop: stop[1] - stop[0])
+    assert end - start > timedelta(minutes=20)
+    again = derived(monkeypatch)
+    times = [start + timedelta(minutes=m) for m in (2, 9, 16)]
+    corrected.late(*(sample(at, "a", "state", SETUP, corrected.now) for at in times))
+    assert len(again) == 1
+    restated = [p["shift_start"] for p in corrected.published() for _ in p["restatements"]]
+    assert len(restated) == len(set(restated)), "one restatement of each shift"
+    corrected.check(reported)
