@@ -6,6 +6,7 @@ import polars as pl
 from sqlalchemy import Connection
 
 from infra.ledger.reported import figures
+from infra.ledger.restating import Why, restate_published
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
@@ -52,7 +53,10 @@ def _close(connection: Connection, plant: Plant, stored: Window, now: datetime) 
         return 0
     begun = Window(min(start for *_, start in due), stored.end)
     before = closures.begun_in(Window(begun.start - LONGEST, begun.end))
-    due -= {(c.equipment, c.shift, c.shift_start) for c in before}
+    closed_before = {(c.equipment, c.shift, c.shift_start) for c in before}
+    fresh = seen.filter(pl.col("start") >= stored.start).select("line", "shift", "shift_start").unique()
+    _go_on(connection, plant, due & closed_before & set(fresh.iter_rows()), stored, now)
+    due -= closed_before
     machines = [m.id for m in plant.machines() if plant.line_of(m.id) in {line for line, *_ in due}]
     rows = named(plant, kept.touching(begun, machines))
     # Where the rows do not say the shift, another plant file may name it anew: what was closed stays closed.
@@ -68,3 +72,18 @@ def _close(connection: Connection, plant: Plant, stored: Window, now: datetime) 
         for values in figures(plant, of_shift).values():
             closed += closures.close(line, shift, start, values, now)
     return closed
+
+
+def _go_on(
+    connection: Connection,
+    plant: Plant,
+    longer: set[tuple[str, str, datetime]],
+    stored: Window,
+    now: datetime,
+) -> None:
+    """Restate shifts that were closed before, but by another plant file went on in the time just stored."""
+    for line in sorted({line for line, *_ in longer}):
+        machines = [(m.id, stored) for m in plant.machines() if plant.line_of(m.id) == line]
+        end = f"{stored.end.astimezone(plant.site.zone):%Y-%m-%d %H:%M}"
+        why = Why("", "plant", f"the shift went on to {end} by the plant file")
+        restate_published(connection, plant, machines, now, why)

@@ -17,7 +17,7 @@ from infra.records.corrections import Restatement, Restatements
 from infra.records.database import serialise
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
-from infra.shifts import LONGEST, named, shift_edges
+from infra.shifts import LONGEST, lines_without_calendar, named, shift_edges
 from plant.frames import BAD, LEDGER, Window
 from plant.model import Convention, Plant
 
@@ -74,7 +74,7 @@ def restate(
         since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
         derived = derive(connection, wide, since, shift_edges(plant, wide))
         changed += _replaced(rows, machines, stored, derived)
-    _restate_published(connection, plant, changed, now, why)
+    restate_published(connection, plant, changed, now, why)
     return changed
 
 
@@ -111,7 +111,7 @@ def keep(
     `stored`: whole rows of the time that `derived` covers; there may be less of them, or none.
     """
     changed = _replaced(LedgerRows(connection), machines, stored, derived)
-    return Kept(changed, _restate_published(connection, plant, changed, now, why))
+    return Kept(changed, restate_published(connection, plant, changed, now, why))
 
 
 def _replaced(
@@ -170,21 +170,26 @@ def _differing(before: pl.DataFrame, after: pl.DataFrame) -> list[Window]:
     return [Window(start, end) for start, end in parts.sort("start").select("start", "end").iter_rows()]
 
 
-def _restate_published(
+def restate_published(
     connection: Connection, plant: Plant, changed: Sequence[tuple[str, Window]], now: datetime, why: Why
 ) -> list[Restatement]:
-    """Note the new figures of closed shifts these rows belong to, where any of them moved."""
+    """Note the new figures of closed shifts these rows belong to, where any of them moved.
+
+    As corrected is all that the rows say belongs to the shift, also where it goes on for longer than when it was closed.
+    """
     made: list[Restatement] = []
     touched: dict[str, list[Window]] = {}
     for machine, part in changed:
         touched.setdefault(plant.line_of(machine), []).append(part)
     rows, published, noted = LedgerRows(connection), ShiftClosures(connection), Restatements(connection)
+    free = lines_without_calendar(plant)  # their rows do not say the shift: what was closed keeps its hours
     for line, parts in touched.items():
         around = Window(min(p.start for p in parts) - LONGEST, max(p.end for p in parts))
         for closure in published.begun_in(around):
             if closure.equipment != line:
                 continue
-            shift = Window(closure.shift_start, datetime.fromisoformat(str(closure.figures["end"])))
+            end = datetime.fromisoformat(str(closure.figures["end"]))
+            shift = Window(closure.shift_start, end if line in free else closure.shift_start + LONGEST)
             if not any(_meets(shift, part) for part in parts):
                 continue
             of_line = [m.id for m in plant.machines() if plant.line_of(m.id) == line]

@@ -14,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 from closing_process import END, START, looks, prepare, running
 
 from infra.ledger.closing import close_shifts
+from infra.ledger.replanning import follow_plant
+from infra.records.corrections import Restatements
 from infra.records.jobs import ShiftClosure, ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
@@ -132,3 +134,37 @@ def test_a_plant_file_changed_between_closes_nothing_twice_and_forgets_nothing(
                 close_shifts(runtime, now)
         closures = check_each_row_is_in_one_closure(runtime)
     assert Counter(c.equipment for c in closures).keys() == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before its new end", "after its new end"])
+def test_a_shift_that_is_lengthened_after_it_was_closed_stays_as_reported_and_is_corrected(
+    data: Path, late: bool
+) -> None:
+    """Line a works an extra shift from 15:00 to 19:30; later the plant file says that it was until 21:00."""
+    closed, told = at(2026, 10, 24, 17, 45), at(2026, 10, 24, 21 if late else 18)
+    with running(data) as runtime:
+        close_shifts(runtime, closed)
+        follow_plant(runtime, closed)
+        if late:
+            close_shifts(runtime, told)
+        reported = {(c.equipment, c.shift, c.shift_start): c.figures for c in kept(runtime)[0]}
+    key = "a", "extra", at(2026, 10, 24, 13)
+    assert reported[key]["end"] == at(2026, 10, 24, 17, 30).isoformat()
+    with running(data, changed(data, 'end = "19:30"', 'end = "21:00"')) as runtime:
+        follow_plant(runtime, told)
+        for now in (told, at(2026, 10, 24, 19, 30), END):
+            close_shifts(runtime, now)
+        closures, rows = kept(runtime)
+        present = {(c.equipment, c.shift, c.shift_start): c.figures for c in closures}
+        assert {name: present[name] for name in reported} == reported, "as reported never changes"
+        with runtime.database.read() as connection:
+            made = Restatements(connection).of(*key)
+            others = [Restatements(connection).of(*name) for name in present if name != key]
+        mine = named(runtime.plant, rows).filter(
+            pl.col("line") == "a", pl.col("shift") == "extra", pl.col("shift_start") == key[2]
+        )
+        assert mine["end"].max() == at(2026, 10, 24, 19)
+        assert len(made) == 1 and made[0].cause == "plant"
+        assert made[0].figures["end"] == at(2026, 10, 24, 19).isoformat()
+        assert made[0].figures["good"] == mine["good"].sum() > reported[key]["good"]
+        assert others == [[]] * len(others)
