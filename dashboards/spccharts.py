@@ -23,11 +23,11 @@ MOST_STEPS = 200
 """Steps between the smallest and the largest value, when they are seen as steps."""
 _LABEL = 30
 """Pixels a label of two lines is high."""
-_WIDTH = 520
-"""Pixels a plot is wide, about, on the screens that need room most."""
+_WIDTH = 300
+"""Pixels a plot is wide at least, but on a phone."""
 _ROOM = 24
 """Pixels above and below what is drawn, for the numbers of rules."""
-_NUMBER = (13, 15)
+_NUMBER = 13
 """Pixels a rule's number takes."""
 _PLOTS = {
     "location": ("value", "center", "lower", "upper"),
@@ -44,6 +44,7 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
     layout |= {"showlegend": False, "hovermode": "closest"}
     layout["margin"] |= {"l": 58, "r": 72, "t": 20, "b": 40}
     layout["xaxis"] |= {"type": "date", "showgrid": False, "anchor": "y2" if both else "y"}
+    layout["xaxis"] |= {"tickangle": 0, "nticks": 5}
     if points.height:
         layout["xaxis"] |= {"range": _times(points, zone)}
     axis = layout.pop("yaxis")
@@ -76,7 +77,7 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
             }
         )
         data += _lines(points, plot, study, zone, theme, f"y{name}")
-        data += _points(points, plot, study, unit, zone, theme, f"y{name}", span, heights[plot])
+        data += _points(points, plot, study, unit, zone, theme, f"y{name}")
         notes += _ends(points, plot, theme, f"y{name}", span, heights[plot])
     layout |= {"annotations": notes, "shapes": _frozen(points, zone, theme)}
     return {"data": data, "layout": layout}
@@ -137,8 +138,6 @@ def _points(
     zone: ZoneInfo,
     theme: str,
     axis: str,
-    span: tuple[float, float],
-    height: int,
 ) -> list[dict[str, Any]]:
     colours = COLOURS[theme]
     column, center, lower, upper = _PLOTS[plot]
@@ -187,7 +186,7 @@ def _points(
                 "mode": "markers+text",
                 "x": [wall(at, zone) for at in hit["time"]],
                 "y": hit[column].to_list(),
-                "text": _numbers(points, hit, column, span, height),
+                "text": _numbers(points, hit),
                 "textposition": ["top center" if up else "bottom center" for up in above],
                 "textfont": {"color": colours["down"], "size": 12},
                 "customdata": [f"{hover(row)}<br>{escape(row['text'])}" for row in hit.iter_rows(named=True)],
@@ -201,29 +200,22 @@ def _points(
     return drawn
 
 
-def _numbers(
-    points: pl.DataFrame, hit: pl.DataFrame, column: str, span: tuple[float, float], height: int
-) -> list[str]:
-    """The first rule each marked point breaks, where it does not touch the number of a point before it."""
+def _numbers(points: pl.DataFrame, hit: pl.DataFrame) -> list[str]:
+    """The first rule each marked point breaks, where there is room beside the number before it."""
     first, last = points["time"][0], points["time"][-1]
-    scale = _WIDTH / max(1.0, (last - first).total_seconds())
-    shown: list[tuple[float, float]] = []
-    found = []
-    for time, y, number in hit.select("time", column, "number").iter_rows():
-        place = ((time - first).total_seconds() * scale, (y - span[0]) / (span[1] - span[0]) * height)
-        near = any(
-            abs(place[0] - x) < _NUMBER[0] and abs(place[1] - at) < _NUMBER[1] for x, at in shown[-20:]
-        )
-        found.append("" if near else number)
-        if not near:
-            shown.append(place)
+    least = (last - first) * _NUMBER / _WIDTH
+    found, shown = [], None
+    for time, number in hit.select("time", "number").iter_rows():
+        room = shown is None or time - shown >= least
+        shown = time if room else shown
+        found.append(number if room else "")
     return found
 
 
 def _apart(places: Sequence[float], least: float) -> list[float]:
     """Ascending places moved so that they are that far apart, as little as it takes."""
     found = list(places)
-    for _ in range(len(found)):
+    while any(least - (b - a) > 1 for a, b in pairwise(found)):
         for i in range(len(found) - 1):
             short = least - (found[i + 1] - found[i])
             if short > 0:
@@ -353,5 +345,6 @@ def _bars(values: Sequence[float]) -> tuple[float, float, list[int]]:
     for one in values:
         heights[int((one - begin) / width)] += 1
     if begin == low and len(heights) > 1 and math.isclose(begin + width * (len(heights) - 1), high):
-        heights[-2] += heights.pop()
+        last = heights.pop()
+        heights[-1] += last
     return begin, width, heights

@@ -175,19 +175,20 @@ def _judged(
     chart: Chart, points: pl.DataFrame, used: Estimate | None, plan: ControlChart, number: int | None
 ) -> pl.DataFrame:
     taken = points.filter(~pl.col("excluded"))
+    plain = pl.col("mean") if not chart.attribute else _plain(chart.kind)
     if used is None:
-        lined = points
-        missing = list(JUDGED)
+        # What was found is drawn without limits, too; what a chart remembers is nothing without a centre line.
+        lined = points if chart.remembers else points.with_columns(value=plain)
+        missing = [name for name in JUDGED if name not in lined.columns]
     elif chart.remembers:
         # One that is left out is the last of its run: it shows what it signalled, and nothing follows from it.
         lined = chart.lines(points, used, plan)
         missing = [name for name in JUDGED if name not in lined.columns]
     else:
         left = points.filter("excluded")
-        value = pl.col("mean") if not chart.attribute else _plain(chart.kind)
         drawn = chart.lines(taken, used, plan)
         # A point that is left out is drawn where it is, beside a chart that does not know it.
-        lined = pl.concat([drawn, left.with_columns(value=value)], how="diagonal_relaxed").sort("time")
+        lined = pl.concat([drawn, left.with_columns(value=plain)], how="diagonal_relaxed").sort("time")
         missing = [name for name in JUDGED if name not in lined.columns]
     lined = lined.with_columns(
         pl.lit(None, JUDGED[name]).alias(name) for name in missing if name not in lined.columns

@@ -182,8 +182,9 @@ def _verdict(shown: spc.Shown) -> Component:
     if points.is_empty():
         return html.P(f"No limits yet: {found.problem}.", className="lead")
     out = found.violations["time"].n_unique()
+    breaks = "breaks" if out == 1 else "break"
     if shown.too_few is not None:
-        broken = f" {words.number(out)} of them {'breaks' if out == 1 else 'break'} a rule." if out else ""
+        broken = f" {words.number(out)} of them {breaks} a rule." if out else ""
         text = (
             f"Too few points to judge: {shown.too_few} of {spc.ENOUGH} that limits should be estimated from."
         )
@@ -191,14 +192,16 @@ def _verdict(shown: spc.Shown) -> Component:
     if not out:
         text = f"In control: none of {words.number(points.height)} points breaks a rule."
         return html.P([html.B(text)], className="lead")
-    last = found.violations.row(-1, named=True)
-    newest = points["time"][-1] == last["time"]
+    last = found.violations.filter(pl.col("time") == points["time"][-1])
     return html.P(
         [
             html.B(
-                f"{words.number(out)} of {words.number(points.height)} points break a rule.", className="late"
+                f"{words.number(out)} of {words.number(points.height)} points {breaks} a rule.",
+                className="late",
             ),
-            f" The newest point does: {last['text'].lower()}." if newest else " The newest point does not.",
+            " The newest point does not."
+            if last.is_empty()
+            else f" The newest point does: {last['text'][0].lower()}.",
         ],
         className="lead",
     )
