@@ -1,7 +1,8 @@
-"""A process value runs out of its frozen limits on a running plant: one alert, told once, over when it is in control."""
+"""Control charts on a running plant: out of frozen limits is one alert, told once, over in control; inspections are kept."""
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from analytics.spc.charts import Estimate
+from analytics.spc.inspections import Inspection, standing
 from analytics.spc.study import Frozen, key
 from collectors.spool import Spool
 from infra.backend import PlantBackend
@@ -19,9 +21,10 @@ from infra.demo.sinks import Sinks
 from infra.folder import DataFolder
 from infra.metrics import Metrics
 from infra.plantfile import load
+from infra.records.audit import Audit
 from infra.runtime import Runtime
 from infra.spcwatch import SpcWatch
-from plant.frames import SAMPLES
+from plant.frames import SAMPLES, Window
 
 PLANT = """
 schema = 1
@@ -134,6 +137,7 @@ def press(tmp_path: Path) -> Iterator[Press]:
         runtime.stop()
 
 
+@pytest.mark.slow
 def test_out_of_control_is_raised_once_told_once_and_over_in_control(press: Press) -> None:
     now = datetime.now(UTC)
     press.says("state", 1.0)
@@ -169,3 +173,21 @@ def test_out_of_control_is_raised_once_told_once_and_over_in_control(press: Pres
     wait(lambda: len(press.told()) == 2)
     events = [event["event"] for event in press.backend.alert_history(alert["id"])]
     assert events[0] == "raised" and "returned" in events
+
+
+def test_an_inspection_posted_twice_is_kept_once_and_noted(press: Press) -> None:
+    now = datetime.now(UTC)
+    made = Inspection(test="Visual check", time=now, inspected=50, nonconforming=2, at=now, user="ana")
+    numbers = {press.backend.record_inspection("press", made, key) for key in ("k1", "k1", "k2")}
+    back = replace(made, user="jan", note="counted twice", withdraws=max(numbers))
+    press.backend.record_inspection("press", back)
+    found = press.backend.inspections(Window(now, now + timedelta(seconds=1)), "press")
+    assert [(one.number, one.withdraws) for one in found] == [(1, None), (2, None), (3, 2)]
+    assert standing(found) == [replace(made, number=1)]
+    with press.runtime.database.read() as connection:
+        noted = Audit(connection).of("press/Visual check")
+    assert [(entry.action, entry.user) for entry in noted] == [
+        ("inspection.record", "ana"),
+        ("inspection.record", "ana"),
+        ("inspection.withdraw", "jan"),
+    ]

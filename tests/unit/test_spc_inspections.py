@@ -1,9 +1,8 @@
 """Inspections people record: what is kept, what is refused, and the charts they make."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,7 +221,7 @@ def test_an_inspection_out_of_its_frozen_limits_raises_the_alert(board_backend: 
 
 def test_by_rest(board_backend: Any) -> None:
     with TestClient(create_app(board_backend, Broadcast()), base_url="http://localhost") as client:
-        body = {"equipment": "filler", "test": CHECK, "user": "ana", "key": "k1"}
+        body: dict[str, Any] = {"equipment": "filler", "test": CHECK, "user": "ana", "key": "k1"}
         body |= {"inspected": 50, "nonconforming": 2, "time": "2026-03-04T08:00:00Z"}
         answer = client.post("/api/v1/inspections", json=body)
         assert (answer.status_code, answer.json()) == (201, {"number": 1})
@@ -243,8 +242,9 @@ def test_by_rest(board_backend: Any) -> None:
         ]
 
 
-def test_they_are_kept_and_cannot_be_changed(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'records.db'}")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_they_are_kept_and_cannot_be_changed(records_url: Callable[..., str], kind: str) -> None:
+    database = Database(records_url(kind))
     upgrade(database)
     made = [entry(0, 0, nonconforming=3, defects=None), entry(0, 5, values=(1.5, 2.5), inspected=2)]
     with database.begin() as connection:
@@ -254,6 +254,7 @@ def test_they_are_kept_and_cannot_be_changed(tmp_path: Path) -> None:
         assert records.of(window, "filler") == [replace(one, number=i + 1) for i, one in enumerate(made)]
         assert records.of(Window(T0, T0 + timedelta(minutes=5)), "filler") == [replace(made[0], number=1)]
         assert records.of(window, "capper") == []
-    with pytest.raises(DatabaseError, match="append-only"), database.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM inspections")
+    for statement in ("DELETE FROM inspections", "UPDATE inspections SET note = 'x'"):
+        with pytest.raises(DatabaseError, match="append-only"), database.begin() as connection:
+            connection.exec_driver_sql(statement)
     database.close()
