@@ -99,7 +99,7 @@ def _row(step: Mapping[str, Any], level: int, whole: int, path: str, query: Quer
     place = {"left": f"{100 * low / whole:.3f}%", "width": f"{100 * (high - low) / whole:.3f}%"}
     rows = f"{words.number(step['rows'])} {'row' if step['rows'] == 1 else 'rows'}"
     cells = [
-        html.Span([name, None if total else html.Small(LOWERS[step["factor"]])], className="name"),
+        html.Span([name, None if total else html.Small(LOWERS[step["factor"]])], className="what"),
         html.Span(html.I(style=place, **{"data-step": step["step"]}), className="track"),
         html.Span([kpitables.time(amount), html.Small(rows)], className="amount"),
     ]
