@@ -147,6 +147,19 @@ class Backend(Onboarding, Protocol):
     ) -> None:
         """With the next one it was one stop; no reason (""): that of the longer one."""
 
+    def retime_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        begin: datetime,
+        end: datetime | None,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        """It began and ended then; None: it has the end it has. Where it is shorter the machine ran."""
+
     def undo_stop(
         self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
     ) -> None:
@@ -162,7 +175,8 @@ class Backend(Onboarding, Protocol):
         note: str = "",
         key: str = "",
     ) -> None:
-        """What the machine was doing in a past window (`MachineState`), whatever its signal says."""
+        """What the machine was doing in a past window (`MachineState`), whatever its signal says; no state (""): what was
+        said before is taken back."""
 
     def correct_counts(
         self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, user: str, key: str = ""

@@ -11,6 +11,7 @@ import polars as pl
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
+from analytics.ledger.sayings import NOT_STOPPED
 from dashboards import figures, params, parts, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
@@ -23,6 +24,8 @@ from plant.states import TimeCategory
 
 TAKEN_BACK = "Taken back"
 LEFT = "As it is"
+TYPED = "%Y-%m-%d %H:%M:%S"
+GOES_ON = "it goes on"
 STEPS = (
     ("1 min earlier", timedelta(minutes=-1)),
     ("10 s earlier", timedelta(seconds=-10)),
@@ -58,7 +61,17 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
     try:
         stop = backend.stop_at(machine, start)
     except Refused as refused:
-        return parts.panel("This stop has changed", html.P(str(refused)), extra=close, name="ask")
+        at = _present(backend, machine, start, start + timedelta(hours=1))
+        now_there = (
+            dcc.Link(
+                f"The stop of {words.moment(at, plant.site.zone, backend.now())}",
+                href=_href(path, query, stop=f"{machine}|{words.utc(at)}"),
+                className="chip",
+            )
+            if at
+            else None
+        )
+        return parts.panel("This stop has changed", html.P(str(refused)), now_there, extra=close, name="ask")
     said = backend.recodes(machine, start)
     now, zone = backend.now(), plant.site.zone
     began = words.moment(start, zone, now)
@@ -68,7 +81,16 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
         f"{plant.equipment[machine].name}, stop of {began}: what was it?",
         html.P(f"{stop['state'].replace('_', ' ').capitalize()} for {lasted}: {present}.", className="muted"),
         # What this page answers; every click on it has a key of its own, so a second one does nothing.
-        dcc.Store(id="stop-seen", data={"stop": query["stop"], "seen": stop["version"], "key": uuid4().hex}),
+        dcc.Store(
+            id="stop-seen",
+            data={
+                "stop": query["stop"],
+                "seen": stop["version"],
+                "key": uuid4().hex,
+                "begin": stop["start"],
+                "end": stop["end"] or words.utc(now),
+            },
+        ),
         html.Div(
             html.Label(
                 [
@@ -81,7 +103,9 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
         ),
         html.Div([_act(reason.name, "recode", reason.id) for reason in leaves(plant)], className="picks"),
         _picture(backend, stop, query),
+        _times(stop, path, query, zone),
         _split(backend, stop, path, query),
+        _elsewise(stop, path, query),
         html.Div(_others(plant, stop, said, now), className="chips"),
         parts.table(
             ("When", "Said", "Note", "Who"),
@@ -279,6 +303,49 @@ def _split(backend: Backend, stop: StopView, path: str, query: Query) -> Compone
     return html.Div(inside, className="split-form")
 
 
+def _times(stop: StopView, path: str, query: Query, zone: ZoneInfo) -> Component:
+    """When it really began and ended."""
+    if "times" not in query:
+        return dcc.Link("Change when it began or ended", href=_href(path, query, times="1"), className="chip")
+    start = parts.utc(stop["start"])
+    end = parts.utc(stop["end"]) if stop["end"] else None
+    fields = [
+        html.Label(
+            [
+                f"{name} ",
+                dcc.Input(
+                    id=f"stop-{which}",
+                    type="text",
+                    value=f"{at.astimezone(zone):{TYPED}}" if at else GOES_ON,
+                    disabled=at is None,
+                    size="21",
+                    autoComplete="off",
+                ),
+            ],
+            htmlFor=f"stop-{which}",
+        )
+        for which, name, at in (("begin", "It began", start), ("end", "and ended", end))
+    ]
+    return html.Div(
+        [
+            html.Div([*fields, _act("Move it", "times", "")], className="fields"),
+            html.P("Where it is shorter the machine ran; where it is longer it stood.", className="muted"),
+            dcc.Link("Leave its times", href=_href(path, query), className="chip"),
+        ],
+        className="split-form",
+    )
+
+
+def _elsewise(stop: StopView, path: str, query: Query) -> Component | None:
+    """To the form that says it was no stop, or another kind of one."""
+    if not stop["end"]:
+        return None
+    about = f"{stop['equipment']}|{stop['start']}|{stop['end']}"
+    return dcc.Link(
+        "The machine did something else", href=_href(path, query, stop=None, say=about), className="chip"
+    )
+
+
 def _typed(at: datetime, start: datetime, end: datetime, zone: ZoneInfo) -> str:
     one_day = start.astimezone(zone).date() == end.astimezone(zone).date()
     return f"{at.astimezone(zone):%H:%M:%S}" if one_day else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
@@ -298,13 +365,37 @@ def typed_time(text: str, start: datetime, zone: ZoneInfo) -> datetime:
     return (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
 
 
+def exact_time(name: str, text: str, zone: ZoneInfo) -> datetime:
+    """A date and a time of the plant as people type them. Raises Refused."""
+    try:
+        at = datetime.fromisoformat(text.strip())
+    except ValueError:
+        at = None
+    if at is None or len(text.strip()) < len("2026-03-04 14:05"):
+        raise Refused(f"{name}: {text!r} is no time; write it as 2026-03-04 14:05:30.")
+    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def _kept(typed: datetime, seen: Mapping[str, str]) -> datetime:
+    """The begin or the end that was shown, to the microsecond, where that is what is typed."""
+    shown = (parts.utc(seen["begin"]), parts.utc(seen["end"]))
+    return next((at for at in shown if at.replace(microsecond=0) == typed), typed)
+
+
+def _present(backend: Backend, machine: str, start: datetime, end: datetime) -> datetime | None:
+    """When the stop began that is there now where one was; None: none is."""
+    rows = backend.ledger(Window(start, max(end, start + timedelta(seconds=1))), [machine])
+    stopped = rows.filter(~pl.col("state").is_in(NOT_STOPPED)).sort("start")
+    return stopped["stop_start"][0] if stopped.height else None
+
+
 def _at(query: Query, start: datetime, end: datetime) -> datetime | None:
     at = params.instant("at", query["at"]) if query.get("at") else None
     return at if at and start < at < end else None
 
 
 def _href(path: str, query: Query, **changes: str | None) -> str:
-    return parts.link(path, query, **{"at": None, "first": None, "second": None, **changes})
+    return parts.link(path, query, **{"at": None, "first": None, "second": None, "times": None, **changes})
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
@@ -337,6 +428,8 @@ def register(backend: Backend, cb: Callbacks) -> None:
         State("user", "data"),
         State("stop-seen", "data"),
         State("stop-note", "value"),
+        State("stop-begin", "value", allow_optional=True),
+        State("stop-end", "value", allow_optional=True),
         State("url", "search"),
         prevent_initial_call=True,
     )
@@ -345,6 +438,8 @@ def register(backend: Backend, cb: Callbacks) -> None:
         user: str | None,
         seen: Mapping[str, str] | None,
         note: str | None,
+        begin: str | None,
+        end: str | None,
         search: str | None,
     ) -> tuple[Any, Any, Any]:
         if not any(clicks) or not isinstance(ctx.triggered_id, dict) or not seen:
@@ -370,6 +465,14 @@ def register(backend: Backend, cb: Callbacks) -> None:
                     backend.split_stop(machine, start, params.instant("at", value), reasons, user, **how)
                 case "merge":
                     backend.merge_stop(machine, start, "", user, **how)
+                case "times":
+                    typed = {"It began": begin or "", **({} if end == GOES_ON else {"and ended": end or ""})}
+                    times = [exact_time(name, text, backend.plant.site.zone) for name, text in typed.items()]
+                    # What is typed has no fractions of a second: a time nobody touched stays as it is.
+                    times = [_kept(at, seen) for at in times]
+                    backend.retime_stop(
+                        machine, start, times[0], times[1] if len(times) > 1 else None, user, **how
+                    )
                 case "undo":
                     backend.undo_stop(machine, start, user, **how)
 
@@ -378,8 +481,12 @@ def register(backend: Backend, cb: Callbacks) -> None:
             "recode": f"Coded as {name}" if value else TAKEN_BACK,
             "split": "Split in two",
             "merge": "Merged with the next",
+            "times": "Moved",
             "undo": "Undone",
         }
         changed, told = attempt(do, done[picked["action"]])
-        address = _href("", query) if picked["action"] == "split" and changed is not no_update else no_update
+        address: Any = no_update
+        if changed is not no_update and picked["action"] in ("split", "times", "undo"):
+            at = _present(backend, machine, start, parts.utc(seen["end"]))
+            address = _href("", query, stop=f"{machine}|{words.utc(at)}" if at else None)
         return changed, told, address

@@ -210,6 +210,19 @@ class PlantBackend:
     ) -> None:
         self._correcting.merge(equipment, start, reason, user, note, seen, key, self.now())
 
+    def retime_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        begin: datetime,
+        end: datetime | None,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        self._correcting.retime(equipment, start, begin, end, user, note, seen, key, self.now())
+
     def undo_stop(
         self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
     ) -> None:

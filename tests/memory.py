@@ -451,6 +451,19 @@ class MemoryBackend:
 
         self._say(equipment, start, say, user, note, seen, key)
 
+    def retime_stop(
+        self,
+        equipment: str,
+        start: datetime,
+        begin: datetime,
+        end: datetime | None,
+        user: str,
+        note: str = "",
+        seen: str = "",
+        key: str = "",
+    ) -> None:
+        self._say(equipment, start, lambda stop: sayings.retime(stop, begin, end), user, note, seen, key)
+
     def undo_stop(
         self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
     ) -> None:
@@ -468,7 +481,9 @@ class MemoryBackend:
         note: str = "",
         key: str = "",
     ) -> None:
-        said = [sayings.Entry(window.start, window.end, state, reason or None)]
+        if window.end > self.now():
+            raise Refused("from, to: say it of time that is over, and end it after it starts.")
+        said = [sayings.Entry(window.start, window.end, state or None, reason or None)]
         self.entries += sayings.frame(equipment, said, user, self.now(), note).to_dicts()
 
     def correct_counts(

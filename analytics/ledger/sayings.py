@@ -85,6 +85,29 @@ def merge(stop: Stop, following: Stop, reason: str | None) -> list[Entry]:
     return one
 
 
+def retime(stop: Stop, start: datetime, end: datetime | None) -> list[Entry]:
+    """It began and ended then; None: the end it has. Where it is shorter the machine ran, where it is longer it stood."""
+    end = end or stop.end
+    if start >= end:
+        raise UnsayableError("a stop ends after it begins")
+    if start >= stop.end or end <= stop.start:
+        raise UnsayableError(
+            "the new times do not touch the stop; say what the machine did at that time instead"
+        )
+    if stop.goes_on and end != stop.end:
+        raise UnsayableError("the stop goes on, so it has no end yet; only its begin can be changed")
+    if (start, end) == (stop.start, stop.end):
+        raise UnsayableError("these are the times it has")
+    running = MachineState.RUNNING.value
+    said = [Entry(stop.start, start, running)] if start > stop.start else []
+    if end < stop.end:
+        said.append(Entry(end, stop.end, running))
+    said.append(Entry(start, end, stop.state))
+    if stop.reason:
+        said.append(Entry(start, None if stop.goes_on else end, reason=stop.reason))
+    return said
+
+
 def take_back(stop: Stop) -> list[Entry]:
     """All that was said of it."""
     return [Entry(stop.start, stop.end), *([Entry(stop.end, None)] if stop.goes_on else [])]

@@ -1,6 +1,7 @@
 """What people say of stops, states and counts."""
 
 from datetime import datetime
+from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -46,6 +47,13 @@ class Merge(OfStop):
     reason: str = Field("", description="Reason id; empty: that of the longer of the two")
 
 
+class Times(OfStop):
+    """When a stop really began and ended."""
+
+    begin: str = Field(description="ISO 8601 with zone")
+    end: str = Field("", description="ISO 8601 with zone; empty: the end it has")
+
+
 class Doing(Once):
     """What a machine was doing, whatever its signal says."""
 
@@ -54,7 +62,7 @@ class Doing(Once):
     equipment: str = Field(description="Machine id")
     start: str = Field(alias="from", description="ISO 8601 with zone")
     end: str = Field(alias="to", description="Exclusive, ISO 8601 with zone")
-    state: MachineState
+    state: MachineState | Literal[""] = Field(description="Empty takes back what was said before")
     reason: str = Field("", description="Reason id; empty: none")
 
 
@@ -109,6 +117,17 @@ def routes(api: APIRouter, backend: Backend) -> None:
         backend.merge_stop(machine, start, body.reason, body.user, body.note, body.seen, body.key)
         return Response(status_code=204)
 
+    @api.post("/api/v1/stops/times", tags=["stops"], status_code=204)
+    def retime(body: Times) -> Response:
+        """Move the begin or the end of a stop. Where it is shorter the machine ran; parts counted stay counted."""
+        machine, start = _stop(backend, body)
+        begin, end = (
+            params.instant("begin", body.begin),
+            params.instant("end", body.end) if body.end else None,
+        )
+        backend.retime_stop(machine, start, begin, end, body.user, body.note, body.seen, body.key)
+        return Response(status_code=204)
+
     @api.post("/api/v1/stops/undo", tags=["stops"], status_code=204)
     def undo(body: OfStop) -> Response:
         """As it was before the last thing that was said of the stop; nothing is deleted."""
@@ -126,7 +145,7 @@ def routes(api: APIRouter, backend: Backend) -> None:
             raise Refused("to: it must be after from")
         window = Window(start, end)
         backend.say_state(
-            body.equipment, window, body.state.value, body.reason, body.user, body.note, body.key
+            body.equipment, window, str(body.state), body.reason, body.user, body.note, body.key
         )
         return Response(status_code=204)
 

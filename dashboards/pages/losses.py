@@ -16,6 +16,7 @@ from dashboards import (
     losspanels,
     params,
     parts,
+    stateform,
     stopform,
     stoptable,
     words,
@@ -60,6 +61,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 className="toolbar",
             ),
             stopform.stop_form(backend, PATH, query) if query.get("stop") else None,
+            stateform.state_form(backend, PATH, query) if query.get("say") else None,
             _pareto(backend.plant, ledger, measure, query, theme),
             stops if reason else None,
             html.Div(
@@ -190,6 +192,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
     """Re-coding, and the drill from a bar of the Pareto."""
 
     stopform.register(backend, cb)
+    stateform.register(backend, cb)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

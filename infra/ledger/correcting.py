@@ -140,6 +140,31 @@ class Correcting:
             done = f"merged {self._of(stop)} and the next into one of {whole}"
             self._add(connection, live, stop, said, "merge", done, user, note, key, now, {"reason": reason})
 
+    def retime(
+        self,
+        equipment: str,
+        start: datetime,
+        begin: datetime,
+        end: datetime | None,
+        user: str,
+        note: str,
+        seen: str,
+        key: str,
+        now: datetime,
+    ) -> None:
+        """See `dashboards.ports.Backend.retime_stop`."""
+        if (end or begin) > now:
+            raise Refused("The new times are in the future: say when the stop began and ended.")
+
+        def say(stop: Stop, entries: pl.DataFrame) -> tuple[list[Entry], str]:
+            said = sayings.retime(stop, begin, end)
+            zone = self._plant.site.zone
+            times = " to ".join(f"{at.astimezone(zone):%H:%M:%S}" for at in (begin, end or stop.end))
+            return said, f"said that {self._of(stop)} was a stop from {times}"
+
+        detail = {"begin": begin.isoformat(), "end": end.isoformat() if end else None}
+        self._say(equipment, start, say, "state", user, note, seen, key, now, detail)
+
     def undo(
         self, equipment: str, start: datetime, user: str, note: str, seen: str, key: str, now: datetime
     ) -> None:
@@ -164,19 +189,22 @@ class Correcting:
         """See `dashboards.ports.Backend.say_state`."""
         self._known(reason)
         self._machine(equipment)
-        if state not in {s.value for s in MachineState}:
+        if state and state not in {s.value for s in MachineState}:
             known = ", ".join(s.value for s in MachineState)
             raise Refused(f"state: {state!r} is none; use one of {known}")
         if not window.start < window.end <= now:
             raise Refused("from, to: say it of time that is over, and end it after it starts.")
-        said = [Entry(window.start, window.end, state, reason or None)]
+        said = [Entry(window.start, window.end, state or None, reason or None)]
         stop = Stop(equipment, window.start, window.end, False, state, reason or None)
-        done = f"said that {self._of(stop)} was {state.replace('_', ' ')}"
+        done = f"took back what was said of {self._of(stop)}"
+        if state:
+            done = f"said that {self._of(stop)} was {state.replace('_', ' ')}"
         with self._runtime.correcting() as (connection, live):
             if self._done(connection, equipment, window.start, key):
                 return
             detail = {"state": state, "reason": reason, "to": window.end.isoformat()}
-            self._add(connection, live, stop, said, "state", done, user, note, key, now, detail)
+            cause = "state" if state else "take_back"
+            self._add(connection, live, stop, said, cause, done, user, note, key, now, detail)
 
     def counts(
         self,

@@ -464,6 +464,51 @@ def test_samples_that_come_in_order_but_after_their_shift_was_closed_restate_it(
     assert corrected.reported() == reported
 
 
+def test_a_stop_is_moved_and_moved_back(corrected: Corrected) -> None:
+    reported, before = corrected.reported(), corrected.stored()
+    start, end = inside(corrected)
+    backend, minute = corrected.backend, timedelta(minutes=1)
+    backend.recode("a", start, "clean", "ada")
+    coded = corrected.stored()
+    longer, shorter = (start - 2 * minute, end + minute), (start + minute, end - minute)
+    for begin, over in (longer, shorter):
+        backend.retime_stop("a", start, begin, over, "ada", seen=backend.stop_at("a", start)["version"])
+        now = backend.stop_at("a", begin)
+        assert (now["start"], now["end"], now["reason"]) == (words_utc(begin), words_utc(over), "clean")
+        corrected.check(reported)
+        backend.undo_stop("a", begin, "ada")
+        assert_frame_equal(corrected.stored(), coded)
+    backend.recode("a", start, "", "ada")
+    assert_frame_equal(corrected.stored(), before)
+    causes = {r["cause"] for p in corrected.published() for r in p["restatements"]}
+    assert {"state", "take_back"} <= causes
+
+
+def test_times_that_make_no_sense_change_nothing(corrected: Corrected) -> None:
+    start, end = inside(corrected)
+    before, hour = corrected.stored(), timedelta(hours=1)
+    for begin, over, why in (
+        (end, start, "ends after it begins"),
+        (start - 2 * hour, start - hour, "do not touch"),
+        (start, None, "the times it has"),
+        (start, corrected.backend.now() + hour, "future"),
+    ):
+        with pytest.raises(Refused, match=why):
+            corrected.backend.retime_stop("a", start, begin, over, "ada")
+    assert_frame_equal(corrected.stored(), before)
+
+
+def test_a_state_that_was_said_is_taken_back(corrected: Corrected) -> None:
+    reported, before = corrected.reported(), corrected.stored()
+    start, end = inside(corrected)
+    corrected.backend.say_state("a", Window(start, end), "running", "", "ada")
+    assert start not in {begun for begun, _ in corrected.stops("a")}
+    corrected.check(reported)
+    corrected.backend.say_state("a", Window(start, end), "", "", "ada")
+    assert_frame_equal(corrected.stored(), before)
+    corrected.check(reported)
+
+
 def derived(monkeypatch: pytest.MonkeyPatch) -> list[Window]:
     """The windows that are derived again from now on."""
     found: list[Window] = []

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -115,3 +115,98 @@ def test_counts_are_corrected_with_a_reason_or_refused(open_page: Open, board: A
     expect(page.locator(".toast").last).to_contain_text("Corrected")
     page.wait_for_timeout(500)
     assert [(c[2], c[3]) for c in board.backend.corrections if c[3]] == [("good", -12), ("reject", 12)]
+
+
+def test_a_stop_begins_earlier_and_it_can_be_undone(open_page: Open, board: Any) -> None:
+    page = opened(open_page, board)
+    be(page, "Jan Novák")
+    ask = page.locator(".panel.ask")
+    ask.get_by_role("link", name="Change when it began or ended").click()
+    begin = ask.locator("#stop-begin")
+    shown = begin.input_value()
+    begin.fill("quarter past")
+    ask.get_by_role("button", name="Move it").click()
+    expect(page.locator(".toast")).to_contain_text("It began: 'quarter past' is no time")
+    assert board.backend.entries == []
+    earlier = datetime.fromisoformat(shown) - timedelta(minutes=5)
+    begin.fill(f"{earlier:%Y-%m-%d %H:%M:%S}")
+    ask.get_by_role("button", name="Move it").click()
+    expect(page.locator(".toast").last).to_have_text("Moved")
+    expect(page.get_by_role("heading", name=f"stop of {earlier:%H:%M}")).to_be_visible()
+    expect(ask).to_contain_text("for 14 min")
+    ask.get_by_role("button", name="Undo the last change").click()
+    expect(ask).to_contain_text("for 9 min")
+
+
+@pytest.mark.parametrize("size", [WIDE, TABLET, PHONE], ids=["wide", "tablet", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_stop_was_none_and_that_is_taken_back(
+    open_page: Open, board: Any, axe: str, artefacts: Any, size: tuple[int, int], theme: str
+) -> None:
+    page = opened(open_page, board, width=size[0], height=size[1], theme=theme)
+    be(page, "Ana Silva")
+    page.get_by_role("link", name="The machine did something else").click()
+    expect(page.get_by_role("heading", name="Filler: what did it do?")).to_be_visible()
+    until = page.locator("#say-to").input_value()
+    page.locator("#say-to").fill("2026-03-03 01:00:00")
+    page.get_by_role("button", name="It ran").click()
+    expect(page.locator(".toast")).to_contain_text("the time ends after it begins")
+    page.locator("#say-to").fill(until)
+    page.get_by_role("button", name="It ran").click()
+    expect(page.locator(".toast").last).to_have_text("It ran: said")
+    expect(page.locator(".ask tbody")).to_contain_text("Ana Silva")
+    page.screenshot(path=artefacts / f"say_{size[0]}_{theme}.png", full_page=True)
+    accessible(page, axe, size[0])
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.locator(".ask tbody tr")).to_have_count(2)
+    assert [entry["state"] for entry in board.backend.entries] == ["running", None]
+
+
+@pytest.mark.parametrize("size", [WIDE, TABLET, PHONE], ids=["wide", "tablet", "phone"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/losses?measure=cost&step=speed",
+        "/losses?step=starved&sort=longest",
+        "/shift?day=2026-03-03",
+        "/orders",
+    ],
+)
+def test_losses_and_shifts_are_accessible_at_every_size(
+    open_page: Open, axe: str, path: str, size: tuple[int, int], theme: str
+) -> None:
+    page = open_page(path, width=size[0], height=size[1], theme=theme)
+    accessible(page, axe, size[0])
+
+
+def accessible(page: Page, axe: str, width: int) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.evaluate(axe)
+    found = page.evaluate("tags => axe.run({runOnly: tags})", RULES)
+    assert [(v["id"], [n["target"] for n in v["nodes"]][:3]) for v in found["violations"]] == []
+
+
+def test_every_step_of_the_waterfall_leads_to_what_is_in_it(open_page: Open) -> None:
+    page = open_page("/losses")
+    page.locator("a.fall", has_text="Changeover").click()
+    expect(page.get_by_role("heading", name="Stops: Changeover")).to_be_visible()
+    page.locator("a.fall", has_text="Speed loss").click()
+    expect(page.get_by_role("heading", name="Speed loss")).to_be_visible()
+    page.get_by_label("Measured in").get_by_text("Stops").click()
+    expect(page.locator(".panel.wide .note")).to_contain_text("of all stops")
+    page.get_by_role("link", name="Show all stops").click()
+    page.get_by_label("More stops").get_by_role("link", name="Next").click()
+    expect(page.get_by_label("More stops")).to_contain_text("16 to")
+
+
+def test_any_day_is_picked_and_the_shifts_follow_one_another(open_page: Open) -> None:
+    page = open_page("/shift")
+    page.locator("#shift-day").fill("2026-03-03")
+    expect(page.get_by_role("heading", name="Early, Tuesday 03 March 2026")).to_be_visible()
+    page.get_by_role("link", name="Next shift").click()
+    expect(page.get_by_role("heading", name="Late, Tuesday 03 March 2026")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Late, Tuesday 03 March 2026")).to_be_visible()
+    page.get_by_role("link", name="Previous shift").click()
+    expect(page.get_by_role("heading", name="Early, Tuesday 03 March 2026")).to_be_visible()

@@ -76,6 +76,7 @@ ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "stop_at": lambda b: ("filler", NOW),
     "split_stop": lambda b: ("filler", NOW, NOW + timedelta(minutes=1), ("jam", ""), "ana"),
     "merge_stop": lambda b: ("filler", NOW, "", "ana"),
+    "retime_stop": lambda b: ("filler", NOW, NOW - timedelta(minutes=1), None, "ana"),
     "undo_stop": lambda b: ("filler", NOW, "ana"),
     "say_state": lambda b: ("filler", WINDOW, "no-such-state", "", "ana"),
     "correct_counts": lambda b: ("filler", NOW, {"good": -(10**9)}, "why", "ana"),
