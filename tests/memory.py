@@ -399,8 +399,12 @@ class MemoryBackend:
         return stop_view(stop, self._following(stop), said)
 
     def recodes(self, equipment: str, start: datetime) -> list[SaidView]:
-        stop = self._stop(equipment, start)
-        return said_views(sayings.about(self._said(equipment), stop.start, stop.end))
+        try:
+            stop = self._stop(equipment, start)
+            span = Window(stop.start, stop.end)
+        except Changed:  # what was said of time that is no stop
+            span = Window(start, start + timedelta(microseconds=1))
+        return said_views(sayings.about(self._said(equipment), span.start, span.end))
 
     def recode(
         self,

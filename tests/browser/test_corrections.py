@@ -201,7 +201,8 @@ def test_every_step_of_the_waterfall_leads_to_what_is_in_it(open_page: Open) -> 
 
 
 def test_any_day_is_picked_and_the_shifts_follow_one_another(open_page: Open) -> None:
-    page = open_page("/shift")
+    # Dash asks a date field for a selection, which it has none of: it is told so, and goes on.
+    page = open_page("/shift", may_complain="setSelectionRange")
     page.locator("#shift-day").fill("2026-03-03")
     expect(page.get_by_role("heading", name="Early, Tuesday 03 March 2026")).to_be_visible()
     page.get_by_role("link", name="Next shift").click()
