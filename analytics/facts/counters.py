@@ -21,11 +21,15 @@ SLACK = 2
 WIDER = 10
 """How much more a counter may rise where its fastest cycle is only assumed."""
 
+ROUNDING = 0.01
+"""Parts a whole number may be off by: a counter in thousands, scaled, or of 32-bit floats."""
+
 _value = pl.col("value")
+_whole = _value.round()
 COUNT_READ = (
-    (_value >= 0) & (_value == _value.floor()) & (_value < 2**53) & (pl.col("quality") < BAD)
+    (_whole >= 0) & ((_value - _whole).abs() <= ROUNDING) & (_value < 2**53) & (pl.col("quality") < BAD)
 ).fill_null(False)
-"""The sample is a counter reading: a whole number of parts, and not BAD."""
+"""The sample is a counter reading: a whole number of parts but for rounding, and not BAD."""
 
 COUNTED: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "code": pl.UInt32,
@@ -53,7 +57,10 @@ def count(readings: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     value = pl.col("value")
     counters = pl.col("code").is_in(codes(known, *COUNTER_ROLES).implode())
     rows = readings.filter(counters).select(
-        *("code", "time", "value", "quality", "carried"), usable=COUNT_READ, unusable=(~COUNT_READ).cum_sum()
+        *("code", "time", "quality", "carried"),
+        value=_whole,
+        usable=COUNT_READ,
+        unusable=(~COUNT_READ).cum_sum(),
     )
     moved = (
         rows.filter("usable")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from analytics.facts.counters import SLACK
+from analytics.facts.counters import ROUNDING, SLACK
 from pipelines.derive import facts
 from pipelines.fold import Fold
 from plant.frames import SAMPLES, Window
@@ -200,7 +200,9 @@ def test_no_noise_makes_more_parts_than_there_was_time_for(
     for span, value, quality in noise:
         second += span
         samples.append((second, float(value), quality))
-    usable = [t for t, v, q in samples if q < 2 and v >= 0 and v == int(v) and v < 2**53]
+    usable = [
+        t for t, v, q in samples if q < 2 and round(v) >= 0 and abs(v - round(v)) <= ROUNDING and v < 2**53
+    ]
     found = booked(samples, modulus)
     for time, parts in found.items():
         before = max((t for t in usable if t < time), default=None)

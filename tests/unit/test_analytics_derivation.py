@@ -236,6 +236,14 @@ def test_fractional_and_negative_readings_are_implausible() -> None:
     ]
 
 
+def test_what_rounding_took_from_a_scaled_counter_is_no_fraction() -> None:
+    assert parts([(0, 0.29 * 100), (10, 0.57 * 100), (20, 57.0), (30, 1233.99996 - 1170)], min_cycle=0.1) == [
+        (10, 28, None),
+        (30, 7, None),
+    ]
+    assert parts([(0, 10), (10, 10.02)]) == [(10, 0, "implausible")]
+
+
 def test_a_modulus_that_may_have_passed_unseen_is_marked() -> None:
     assert parts([(0, 10), (300, 20)], modulus=256) == [(300, 10, "bridged")]
 
