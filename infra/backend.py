@@ -28,7 +28,7 @@ from execution.dispatching import dispatch
 from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
-from infra.ledger.correcting import Correcting
+from infra.ledger.correcting import By, Correcting
 from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit
@@ -183,7 +183,7 @@ class PlantBackend:
         seen: str = "",
         key: str = "",
     ) -> None:
-        self._correcting.recode(equipment, start, reason, user, note, seen, key, self.now())
+        self._correcting.recode(equipment, start, reason, By(user, self.now(), note, seen, key))
 
     def split_stop(
         self,
@@ -196,7 +196,7 @@ class PlantBackend:
         seen: str = "",
         key: str = "",
     ) -> None:
-        self._correcting.split(equipment, start, at, reasons, user, note, seen, key, self.now())
+        self._correcting.split(equipment, start, at, reasons, By(user, self.now(), note, seen, key))
 
     def merge_stop(
         self,
@@ -208,7 +208,7 @@ class PlantBackend:
         seen: str = "",
         key: str = "",
     ) -> None:
-        self._correcting.merge(equipment, start, reason, user, note, seen, key, self.now())
+        self._correcting.merge(equipment, start, reason, By(user, self.now(), note, seen, key))
 
     def retime_stop(
         self,
@@ -221,12 +221,12 @@ class PlantBackend:
         seen: str = "",
         key: str = "",
     ) -> None:
-        self._correcting.retime(equipment, start, begin, end, user, note, seen, key, self.now())
+        self._correcting.retime(equipment, start, begin, end, By(user, self.now(), note, seen, key))
 
     def undo_stop(
         self, equipment: str, start: datetime, user: str, note: str = "", seen: str = "", key: str = ""
     ) -> None:
-        self._correcting.undo(equipment, start, user, note, seen, key, self.now())
+        self._correcting.undo(equipment, start, By(user, self.now(), note, seen, key))
 
     def say_state(
         self,
@@ -238,12 +238,12 @@ class PlantBackend:
         note: str = "",
         key: str = "",
     ) -> None:
-        self._correcting.state(equipment, window, state, reason, user, note, key, self.now())
+        self._correcting.state(equipment, window, state, reason, By(user, self.now(), note, key=key))
 
     def correct_counts(
         self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, user: str, key: str = ""
     ) -> None:
-        self._correcting.counts(equipment, at, changes, why, user, key, self.now())
+        self._correcting.counts(equipment, at, changes, why, By(user, self.now(), key=key))
 
     def published(self, window: Window) -> list[PublishedView]:
         return self._correcting.published(window)

@@ -3,6 +3,7 @@ transaction: the new facts, who did it, and the ledger rows and published figure
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 from sqlalchemy import Connection
@@ -36,6 +37,19 @@ Say = Callable[[Stop, pl.DataFrame], tuple[list[Entry], str]]
 """From a stop and all that was said of its machine: what is said now, and that in words."""
 
 
+class By(NamedTuple):
+    """Who says something, and how."""
+
+    user: str
+    now: datetime
+    note: str = ""
+    """Free text, kept with it."""
+    seen: str = ""
+    """Version of the stop it answers; "": whatever it is now."""
+    key: str = ""
+    """The same again with the same key has no effect; "": it has."""
+
+
 class Correcting:
     """Corrections of one running plant."""
 
@@ -62,17 +76,7 @@ class Correcting:
             said = self._about(connection, stop)
         return said_views(said)
 
-    def recode(
-        self,
-        equipment: str,
-        start: datetime,
-        reason: str,
-        user: str,
-        note: str,
-        seen: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def recode(self, equipment: str, start: datetime, reason: str, by: By) -> None:
         """See `dashboards.ports.Backend.recode`."""
         self._known(reason)
 
@@ -85,20 +89,9 @@ class Correcting:
             )
 
         cause = "recode" if reason else "take_back"
-        self._say(equipment, start, say, cause, user, note, seen, key, now, {"reason": reason})
+        self._say(equipment, start, say, cause, by, {"reason": reason})
 
-    def split(
-        self,
-        equipment: str,
-        start: datetime,
-        at: datetime,
-        reasons: tuple[str, str],
-        user: str,
-        note: str,
-        seen: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def split(self, equipment: str, start: datetime, at: datetime, reasons: tuple[str, str], by: By) -> None:
         """See `dashboards.ports.Backend.split_stop`."""
         for reason in reasons:
             self._known(reason)
@@ -110,26 +103,16 @@ class Correcting:
             return sayings.split(stop, at, reasons[0] or None, reasons[1] or None), done
 
         detail = {"at": at.isoformat(), "reasons": list(reasons)}
-        self._say(equipment, start, say, "split", user, note, seen, key, now, detail)
+        self._say(equipment, start, say, "split", by, detail)
 
-    def merge(
-        self,
-        equipment: str,
-        start: datetime,
-        reason: str,
-        user: str,
-        note: str,
-        seen: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def merge(self, equipment: str, start: datetime, reason: str, by: By) -> None:
         """See `dashboards.ports.Backend.merge_stop`."""
         self._known(reason)
         with self._runtime.correcting() as (connection, live):
-            if self._done(connection, equipment, start, key):
+            if self._done(connection, equipment, start, by.key):
                 return
-            stop = self._seen(connection, live, equipment, start, seen, now)
-            following = self._following(connection, live, stop, now)
+            stop = self._seen(connection, live, equipment, start, by)
+            following = self._following(connection, live, stop, by.now)
             if following is None:
                 longest = sayings.LONGEST_BETWEEN // timedelta(minutes=1)
                 raise Refused(
@@ -138,22 +121,11 @@ class Correcting:
             said = sayings.merge(stop, following, reason or None)
             whole = words.length((following.end - stop.start).total_seconds())
             done = f"merged {self._of(stop)} and the next into one of {whole}"
-            self._add(connection, live, stop, said, "merge", done, user, note, key, now, {"reason": reason})
+            self._add(connection, live, stop, said, "merge", done, by, {"reason": reason})
 
-    def retime(
-        self,
-        equipment: str,
-        start: datetime,
-        begin: datetime,
-        end: datetime | None,
-        user: str,
-        note: str,
-        seen: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def retime(self, equipment: str, start: datetime, begin: datetime, end: datetime | None, by: By) -> None:
         """See `dashboards.ports.Backend.retime_stop`."""
-        if (end or begin) > now:
+        if (end or begin) > by.now:
             raise Refused("The new times are in the future: say when the stop began and ended.")
 
         def say(stop: Stop, entries: pl.DataFrame) -> tuple[list[Entry], str]:
@@ -163,36 +135,24 @@ class Correcting:
             return said, f"said that {self._of(stop)} was a stop from {times}"
 
         detail = {"begin": begin.isoformat(), "end": end.isoformat() if end else None}
-        self._say(equipment, start, say, "state", user, note, seen, key, now, detail)
+        self._say(equipment, start, say, "state", by, detail)
 
-    def undo(
-        self, equipment: str, start: datetime, user: str, note: str, seen: str, key: str, now: datetime
-    ) -> None:
+    def undo(self, equipment: str, start: datetime, by: By) -> None:
         """See `dashboards.ports.Backend.undo_stop`."""
 
         def say(stop: Stop, entries: pl.DataFrame) -> tuple[list[Entry], str]:
             return sayings.undo(entries, stop), f"undid the last change of {self._of(stop)}"
 
-        self._say(equipment, start, say, "take_back", user, note, seen, key, now, {"undo": True})
+        self._say(equipment, start, say, "take_back", by, {"undo": True})
 
-    def state(
-        self,
-        equipment: str,
-        window: Window,
-        state: str,
-        reason: str,
-        user: str,
-        note: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def state(self, equipment: str, window: Window, state: str, reason: str, by: By) -> None:
         """See `dashboards.ports.Backend.say_state`."""
         self._known(reason)
         self._machine(equipment)
         if state and state not in {s.value for s in MachineState}:
             known = ", ".join(s.value for s in MachineState)
             raise Refused(f"state: {state!r} is none; use one of {known}")
-        if not window.start < window.end <= now:
+        if not window.start < window.end <= by.now:
             raise Refused("from, to: say it of time that is over, and end it after it starts.")
         said = [Entry(window.start, window.end, state or None, reason or None)]
         stop = Stop(equipment, window.start, window.end, False, state, reason or None)
@@ -200,22 +160,12 @@ class Correcting:
         if state:
             done = f"said that {self._of(stop)} was {state.replace('_', ' ')}"
         with self._runtime.correcting() as (connection, live):
-            if self._done(connection, equipment, window.start, key):
+            if self._done(connection, equipment, window.start, by.key):
                 return
             detail = {"state": state, "reason": reason, "to": window.end.isoformat()}
-            cause = "state" if state else "take_back"
-            self._add(connection, live, stop, said, cause, done, user, note, key, now, detail)
+            self._add(connection, live, stop, said, "state" if state else "take_back", done, by, detail)
 
-    def counts(
-        self,
-        equipment: str,
-        at: datetime,
-        changes: Mapping[str, int],
-        why: str,
-        user: str,
-        key: str,
-        now: datetime,
-    ) -> None:
+    def counts(self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, by: By) -> None:
         """See `dashboards.ports.Backend.correct_counts`."""
         self._machine(equipment)
         wanted = {kind: quantity for kind, quantity in changes.items() if quantity}
@@ -223,16 +173,18 @@ class Correcting:
             raise Refused(f"Say by how much {', '.join(COUNTED)} change: at least one, by a whole number.")
         if not why.strip():
             raise Refused("why: say why the counts are wrong.")
-        if at > now:
+        if at > by.now:
             raise Refused("at: parts are corrected at a time that is over.")
         name = self._plant.equipment[equipment].name
         with self._runtime.correcting() as (connection, live):
             serialise(connection, "ledger")
             subject = f"{equipment} counts"
-            if key and any(entry.detail.get("key") == key for entry in Audit(connection).of(subject, 100)):
+            if by.key and any(
+                entry.detail.get("key") == by.key for entry in Audit(connection).of(subject, 100)
+            ):
                 return
             shift = self._shift(equipment, at)
-            counted = self._between(connection, live, equipment, shift, now)
+            counted = self._between(connection, live, equipment, shift, by.now)
             for kind, quantity in wanted.items():
                 left = int(counted[kind].sum())
                 if left + quantity < 0:
@@ -240,13 +192,15 @@ class Correcting:
                         f"{kind}: {name} has {left} left from {words.moment(shift.start, self._plant.site.zone)} to "
                         f"{words.moment(shift.end, self._plant.site.zone)}, {-quantity} cannot be taken away."
                     )
-            rows = [(equipment, at, kind, quantity, user, now, why) for kind, quantity in wanted.items()]
+            rows = [
+                (equipment, at, kind, quantity, by.user, by.now, why) for kind, quantity in wanted.items()
+            ]
             CountCorrections(connection).add(pl.DataFrame(rows, schema=dict(CORRECTIONS), orient="row"))
-            detail = {"at": at.isoformat(), **wanted, "why": why, "key": key}
-            Audit(connection).add(now, user, "counts.correct", subject, detail)
+            detail = {"at": at.isoformat(), **wanted, "why": why, "key": by.key}
+            Audit(connection).add(by.now, by.user, "counts.correct", subject, detail)
             said = ", ".join(f"{quantity:+d} {kind}" for kind, quantity in wanted.items())
-            because = Why(user, "count_correction", f"corrected the counts of {name} by {said} ({why})")
-            live.restate(connection, equipment, Window(at, at + _TICK), now, because)
+            because = Why(by.user, "count_correction", f"corrected the counts of {name} by {said} ({why})")
+            live.restate(connection, equipment, Window(at, at + _TICK), by.now, because)
 
     def published(self, window: Window) -> list[PublishedView]:
         """See `dashboards.ports.Backend.published`."""
@@ -288,23 +242,19 @@ class Correcting:
         start: datetime,
         say: Say,
         cause: str,
-        user: str,
-        note: str,
-        seen: str,
-        key: str,
-        now: datetime,
+        by: By,
         detail: Mapping[str, object],
     ) -> None:
         with self._runtime.correcting() as (connection, live):
-            if self._done(connection, equipment, start, key):
+            if self._done(connection, equipment, start, by.key):
                 return
-            stop = self._seen(connection, live, equipment, start, seen, now)
+            stop = self._seen(connection, live, equipment, start, by)
             entries = Recodes(connection).touching(Window(stop.start - FAR, stop.end + FAR), [equipment])
             try:
                 said, done = say(stop, entries)
             except UnsayableError as error:
                 raise Refused(f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-            self._add(connection, live, stop, said, cause, done, user, note, key, now, detail)
+            self._add(connection, live, stop, said, cause, done, by, detail)
 
     def _add(
         self,
@@ -314,23 +264,27 @@ class Correcting:
         said: Sequence[Entry],
         cause: str,
         done: str,
-        user: str,
-        note: str,
-        key: str,
-        now: datetime,
+        by: By,
         detail: Mapping[str, object],
     ) -> None:
         recodes = Recodes(connection)
         for entry in said:
             recodes.add(
-                stop.equipment, entry.start, entry.end, entry.reason, user, now, entry.state, note or None
+                stop.equipment,
+                entry.start,
+                entry.end,
+                entry.reason,
+                by.user,
+                by.now,
+                entry.state,
+                by.note or None,
             )
         subject = f"{stop.equipment} {stop.start.isoformat()}"
-        more = {name: value for name, value in (("note", note), ("key", key)) if value}
-        Audit(connection).add(now, user, f"stop.{cause}", subject, {**detail, **more})
+        more = {name: value for name, value in (("note", by.note), ("key", by.key)) if value}
+        Audit(connection).add(by.now, by.user, f"stop.{cause}", subject, {**detail, **more})
         span = Window(min(e.start for e in said), max([stop.end, *(e.end for e in said if e.end)]))
-        why = Why(user, cause, f"{done} ({note})" if note else done)
-        live.restate(connection, stop.equipment, span, now, why)
+        why = Why(by.user, cause, f"{done} ({by.note})" if by.note else done)
+        live.restate(connection, stop.equipment, span, by.now, why)
 
     def _done(self, connection: Connection, equipment: str, start: datetime, key: str) -> bool:
         """Whether that very request was carried out before. From here on nobody else corrects anything."""
@@ -339,13 +293,11 @@ class Correcting:
         earlier = Audit(connection).of(f"{equipment} {start.isoformat()}", 100) if key else []
         return any(entry.detail.get("key") == key for entry in earlier)
 
-    def _seen(
-        self, connection: Connection, live: Live, equipment: str, start: datetime, seen: str, now: datetime
-    ) -> Stop:
+    def _seen(self, connection: Connection, live: Live, equipment: str, start: datetime, by: By) -> Stop:
         """The stop, if it is as it was seen."""
-        stop = self._stop(connection, live, equipment, start, now)
+        stop = self._stop(connection, live, equipment, start, by.now)
         said = self._about(connection, stop)
-        if seen and seen != version(stop, said):
+        if by.seen and by.seen != version(stop, said):
             who = self._who(said["user"][-1]) if said.height else "New data"
             raise Changed(f"{who} changed this stop meanwhile: look at it again, then say what it was.")
         return stop
