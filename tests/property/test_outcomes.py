@@ -55,6 +55,8 @@ def worked_out(side: Operand, value: float) -> float:
 
 number = st.sampled_from(["0", "1", "2.5", "-3", "10"])
 comparison = st.one_of(
+    st.builds("{} < x / {}".format, number, number),
+    st.builds("x > {}".format, number),  # often, so that series are compared alike with other numbers
     st.builds("x {} {}".format, st.sampled_from([*SAYS]), number),
     st.builds("x {} {} {} {}".format, st.sampled_from([*GIVES]), number, st.sampled_from([*SAYS]), number),
     st.builds('x {} "{}"'.format, st.sampled_from(["==", "!="]), st.sampled_from(["AUTO", "1"])),

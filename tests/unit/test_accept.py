@@ -67,3 +67,14 @@ def test_a_quality_nobody_defined_does_not_stop_the_others() -> None:
 def test_an_empty_batch_is_nothing() -> None:
     accepted = accept(samples(), KNOWN, NOW)
     assert accepted.samples.is_empty() and accepted.rejected.is_empty()
+
+
+def test_a_signal_of_other_equipment_is_no_signal_of_this() -> None:
+    known = Names([("press", "state"), ("press", "good"), ("oven", "state")])
+    batch = samples(("oven", "good", NOW, 1.0), ("oven", "state", NOW, 1.0), ("kiln", "state", NOW, 1.0))
+    assert accept(batch, known, NOW).samples.equals(batch[1:2])
+
+
+def test_a_sample_that_says_not_when_it_came_came_now() -> None:
+    batch = samples(("press", "state", NOW, 6.0)).with_columns(received=pl.lit(None, SAMPLES["received"]))
+    assert accept(batch, KNOWN, NOW).samples["received"].to_list() == [NOW]
