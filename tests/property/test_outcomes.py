@@ -98,3 +98,19 @@ def test_each_sample_is_judged_by_the_comparisons_of_its_series(
             judged(test, v, words) for test in map(parse, tests.split("\n")) if isinstance(test, Comparison)
         ]
         assert [outcome(int(label), place) for place in range(len(each))] == each
+
+
+def test_series_compared_alike_have_numbers_of_their_own() -> None:
+    tests = [None, "x > 10\nx < 12", "x > 20\nx < 22", "x > 14\nx < 16"]
+    known = pl.DataFrame({"code": range(4), "tests": tests}, schema={k: SERIES[k] for k in ("code", "tests")})
+    samples = pl.DataFrame(
+        {"code": [3, 1, 0, 2], "value": [15.0] * 4, "text": None, "quality": 0},
+        schema={"code": pl.UInt32, "value": pl.Float64, "text": pl.String, "quality": pl.UInt8},
+    )
+    labels = Outcomes(known).of(samples)["value"].to_list()
+    assert labels[2] == 15
+    assert [[outcome(int(labels[row]), place) for place in (0, 1)] for row in (0, 1, 3)] == [
+        [True, True],
+        [True, False],
+        [False, True],
+    ]
