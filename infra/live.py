@@ -55,11 +55,13 @@ class Live:
         self.problem = ""
         """Why this is not all there is; "" when it is. Then make another one once the history can be read."""
         self._ask_again = 0.0
-        self._fold = Fold(plant, self._stored, self.since)
+        start = self.since - plant.look_back
+        self._fold = Fold(plant, self._stored, start)
         self._running = RunningLedger(plant, self._fold)
         self._signals = discrete_signals(plant)
         try:
-            for batch in history.read_batches(Window(self.since, now + AHEAD), signals=self._signals):
+            self.accept(history.last(start))
+            for batch in history.read_batches(Window(start, now + AHEAD), signals=self._signals):
                 self.accept(batch)
         except HistorianError as error:
             self._lacks(error)

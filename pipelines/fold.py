@@ -28,7 +28,7 @@ from pipelines.carry import REACHED, Checkpoints, Rewind, carry, last
 from pipelines.derive import Facts, booked
 from pipelines.kept import Kept
 from pipelines.spans import together
-from plant.frames import RECODES, TIME, Window, empty
+from plant.frames import RECODES, SAMPLES, TIME, Window, empty
 from plant.model import Plant
 
 History = Callable[[Sequence[str], Window], pl.DataFrame]
@@ -72,8 +72,9 @@ class Fold:
         since: datetime,
         checkpoint_every: timedelta = timedelta(minutes=10),
     ) -> None:
-        """`since`: samples before it are passed over, also those the historian has. Choose it early
-        enough to know how the first window begins, then `accept` what the historian has from there on."""
+        """`since`: of each signal the newest sample before it says what held then, others before it are passed over,
+        also those the historian has. `accept` the last ones before it first, then what the historian has from there on.
+        """
         self._plant, self._history, self._since, self._every = plant, history, since, checkpoint_every
         self._known = series(plant)
         self._mapping = state_map(plant, self._known)
@@ -90,6 +91,8 @@ class Fold:
             (self._known["cycle"].is_not_null() | self._known["code"].is_in(self._cycling.implode())).any()
         )
         self._products = products(plant, self._known)
+        self._held = empty(SAMPLES)
+        """The newest of each series before `since`."""
         self._work = empty(READINGS)
         """What was derived from, as far as what follows needs it; both only as of the last time it was derived."""
         self._fresh: list[pl.DataFrame] = []
@@ -114,7 +117,13 @@ class Fold:
         times = samples["time"]
         oldest, newest = cast("datetime | None", times.min()), cast("datetime | None", times.max())
         if oldest is not None and oldest < self._since:
-            return self.accept(samples.filter(pl.col("time") >= self._since))
+            held, newer = self._holding(samples)
+            taken = self._take(pl.concat([newer, samples.filter(pl.col("time") >= self._since)]), newest)
+            self._held = held
+            return taken
+        return self._take(samples, newest)
+
+    def _take(self, samples: pl.DataFrame, newest: datetime | None) -> Taken:
         found = self._arrivals.take(samples)
         if found is None:
             taken = self._take_late(settle(self._arrivals.readings(samples)))
@@ -328,6 +337,18 @@ class Fold:
             self._work.select(same), on=same, how="anti", nulls_equal=True, maintain_order="left"
         )
 
+    def _holding(self, samples: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """What held at `since` as these samples also say, and the samples of it that are new."""
+        key = ["equipment", "signal"]
+        older = samples.filter(pl.col("time") < self._since).join(self._known, on=key, how="semi")
+        older = older.sort("time", "received").unique(key, keep="last", maintain_order=True)
+        before = self._held.select(*key, held="time")
+        newer = older.join(before, on=key, how="left").filter(
+            pl.col("held").is_null() | (pl.col("time") > pl.col("held"))
+        )
+        newer = newer.select(list(SAMPLES))
+        return pl.concat([self._held.join(newer, on=key, how="anti"), newer]), newer
+
     def _read_again(self, rewind: Rewind) -> pl.DataFrame:
         """Stored readings of rewound series, from where they went back to up to what had been taken."""
         if rewind.start.is_empty():
@@ -336,14 +357,16 @@ class Fold:
         start, end, beginnings = reach.select(
             pl.col("last").min(), pl.col("last_taken").max(), fresh=pl.col("last").null_count()
         ).row(0)
-        window = Window(self._since if beginnings else start, end + _TICK)
-        stored = readings(self._history(reach["equipment"].unique().sort().to_list(), window), self._known)
+        start = self._since if beginnings else max(start, self._since)
+        window = Window(start, max(start, end + _TICK))
+        stored = self._history(reach["equipment"].unique().sort().to_list(), window)
+        stored = stored.filter(pl.col("time") >= self._since)
+        stored = readings(pl.concat([self._held, stored]), self._known)
         return (
             stored.join(reach.select("code", "last", "last_taken"), on="code", maintain_order="left")
             .filter(
                 pl.col("last").is_null() | (pl.col("time") > pl.col("last")),
                 pl.col("time") <= pl.col("last_taken"),
-                pl.col("time") >= self._since,
             )
             .select(list(READINGS))
         )

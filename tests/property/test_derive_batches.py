@@ -244,3 +244,35 @@ def test_forgetting_the_past_changes_nothing_after_it(drawn: list, past: int) ->
         kept.accept(cut)
         kept.forget(at(past))
     assert_frame_equal(kept.ledger(window, ORDERS), derive(samples, PLANT, window, ORDERS))
+
+
+@examples(30)
+@given(st.lists(sample(), max_size=60), st.integers(0, 800), st.data())
+def test_what_held_before_the_memory_begins_holds_in_it(drawn: list, past: int, data: st.DataObject) -> None:
+    """A fold that begins with the newest samples before `since`, as after a restart, whatever comes late or again."""
+    # One that says nothing hides what was said before it, which only a whole history shows.
+    drawn = [
+        d
+        for d in drawn
+        if d[0] >= past or (d[5] < 2 and (d[3], d[4]) != (None, None) and d[3] not in (1.5, -1))
+    ]
+    samples = frame(drawn)
+    window, store = Window(at(past), at(900)), Store()
+    order = data.draw(st.permutations(range(len(drawn))))
+    cut = data.draw(st.integers(0, len(order)))
+    store.add(samples[order[:cut]])
+    every = timedelta(seconds=data.draw(st.sampled_from([0, 60, 5000])))
+    fold = Fold(PLANT, store.read, at(past), checkpoint_every=every)
+    before, after = (
+        store.samples.filter(older) for older in (pl.col("time") < at(past), pl.col("time") >= at(past))
+    )
+    fold.accept(before.group_by("equipment", "signal", maintain_order=True).last().select(list(SAMPLES)))
+    fold.accept(after)
+    for place in order[cut:]:
+        store.add(samples[[place]])
+        fold.accept(samples[[place]])
+        if data.draw(st.booleans()):
+            fold.facts(at(900))
+    # Since when a stop went on that had begun before, and so whether it is a short one, is not known.
+    live, seen = fold.ledger(window, ORDERS), derive(samples, PLANT, window, ORDERS)
+    assert_frame_equal(live.drop("stop_start", "category"), seen.drop("stop_start", "category"))
