@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -82,15 +83,20 @@ def cut_ledger(
     Raises:
         Refused: more than `MOST_BUCKETS` of them.
     """
+    return backend.ledger(window, machines, bucket_edges(backend, window, by))
+
+
+def bucket_edges(backend: Backend, window: Window, by: Sequence[str]) -> list[datetime]:
+    """Where the plant-local hours or days it is grouped by begin inside the window.
+
+    Raises:
+        Refused: more than `MOST_BUCKETS` of them.
+    """
     asked = [name for name in by if name in EVERY]
-    if not asked:
-        return backend.ledger(window, machines)
-    inner = [
-        edge for edge in edges(window, backend.plant.site.zone, *asked) if window.start < edge < window.end
-    ]
+    inner = edges(window, backend.plant.site.zone, *asked)
     if len(inner) >= MOST_BUCKETS:
         raise Refused(f"by: the window has {len(inner) + 1} of {asked[0]}; ask for at most {MOST_BUCKETS}")
-    return backend.ledger(window, machines, inner)
+    return inner
 
 
 def stops(

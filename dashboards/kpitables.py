@@ -8,12 +8,12 @@ import polars as pl
 
 from analytics.figures.buckets import EVERY
 from analytics.figures.explain import Explanation, Side, explain
-from analytics.figures.losses import SIX_BIG_LOSSES, six_big_losses
+from analytics.figures.losses import SIX_BIG_LOSSES
 from analytics.figures.reliability import WAITS
-from analytics.figures.summary import DIMENSIONS, summarise, with_keys
+from analytics.figures.summary import DIMENSIONS, with_keys
 from analytics.kpis import Kpi, catalogue
 from dashboards import params, parts, words
-from dashboards.figures import cut_ledger, loss_name
+from dashboards.figures import bucket_edges, cut_ledger, loss_name
 from dashboards.ports import Backend, Refused
 from plant.frames import TIME, Window
 from plant.model import Convention, Plant
@@ -144,13 +144,26 @@ def table(
     kpis: Sequence[str],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The groups' figures, and those of everything together (one row, or none)."""
-    ledger = cut_ledger(backend, span, machines, by)
+    groups = figures(backend, span, machines, by, convention, kpis)
+    return groups, figures(backend, span, machines, (), convention, kpis) if by else groups
+
+
+def figures(
+    backend: Backend,
+    span: Window,
+    machines: Sequence[str] | None,
+    by: Sequence[str],
+    convention: Convention,
+    kpis: Sequence[str],
+) -> pl.DataFrame:
+    """The groups' figures (`analytics.figures.summary.summarise`), with the coverage.
+
+    Raises:
+        Refused: too many hours or days.
+    """
+    bucket_edges(backend, span, by)
     alerts = waits(backend, span, machines)
-    wanted = {*kpis, "coverage"}
-    groups, whole = (
-        summarise(ledger, keys, backend.plant, convention, wanted, alerts) for keys in (list(by), [])
-    )
-    return groups, whole
+    return backend.summary(span, list(by), {*kpis, "coverage"}, convention, machines, alerts)
 
 
 def behind(
@@ -258,9 +271,8 @@ REST = {
 }
 
 
-def six_big(plant: Plant, ledger: pl.DataFrame) -> list[dict[str, Any]]:
+def six_big(found: pl.DataFrame) -> list[dict[str, Any]]:
     """`analytics.figures.losses.six_big_losses` with name, what (it is made of) and lost: whether it is one of the six."""
-    found = six_big_losses(ledger, plant)
     words_of = {**SIX_BIG_LOSSES, **REST}
     return [
         row

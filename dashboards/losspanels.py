@@ -126,9 +126,10 @@ def _told(plant: Plant, steps: Sequence[Mapping[str, Any]], machines: int) -> st
     return f"{text} Choose a bar to see what is in it."
 
 
-def six_big(backend: Backend, ledger: pl.DataFrame, href: Any = None) -> Component:
-    """The six big losses, and with what they add up to. `href(step)`: the address that shows what is behind one."""
-    found = kpitables.six_big(backend.plant, ledger)
+def six_big(backend: Backend, losses: pl.DataFrame, href: Any = None) -> Component:
+    """The six big losses (`analytics.figures.losses.six_big_losses`) and with what they add up to. `href(step)`: the address
+    that shows what is behind one."""
+    found = kpitables.six_big(losses)
     whole = sum(row["duration"] for row in found)
     title = "Six big losses"
     if not whole:

@@ -1,6 +1,6 @@
 """What the pages and the REST API need; infra implements it over the live pipeline and the records."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from dashboards.view import (
     StopView,
 )
 from plant.frames import Window
-from plant.model import Plant
+from plant.model import Convention, Plant
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
@@ -54,6 +54,20 @@ class Backend(Onboarding, Protocol):
         self, window: Window, equipment: Sequence[str] | None = None, cuts: Sequence[datetime] = ()
     ) -> pl.DataFrame:
         """Ledger rows (`plant.frames.LEDGER`) clipped to the window, and cut at these instants too."""
+
+    def summary(
+        self,
+        window: Window,
+        by: Sequence[str] = (),
+        kpis: Collection[str] | None = None,
+        convention: Convention | None = None,
+        equipment: Sequence[str] | None = None,
+        alerts: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        """`analytics.figures.summary.summarise` of the ledger of the window: long ones are summed where they are stored."""
+
+    def six_big_losses(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        """`analytics.figures.losses.six_big_losses` of the ledger of the window, summed likewise."""
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """Cycle times (`plant.frames.CYCLES`) in the window, with the material made and its ideal cycle at that time

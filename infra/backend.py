@@ -1,7 +1,7 @@
 """What the pages and the REST API ask, answered from the live plant and the records."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar, cast
 
@@ -9,6 +9,9 @@ import polars as pl
 from prometheus_client import generate_latest
 
 from alerting.lifecycle import Outcome
+from analytics.figures.buckets import EVERY, edges
+from analytics.figures.losses import six_big_losses
+from analytics.figures.summary import summarise
 from analytics.spc.inspections import Inspection
 from analytics.spc.study import Exclusion, Frozen
 from dashboards.onboarding import Confirmed, Looking, Section
@@ -29,6 +32,7 @@ from execution.importing import ImportErrors, import_orders, read_order_rows
 from execution.orders import OrderAction, OrderError
 from infra.alertviews import alert_view
 from infra.ledger.correcting import By, Correcting
+from infra.ledger.summed import Addends
 from infra.onboarding.looks import Looks
 from infra.posts import post
 from infra.records.audit import Audit
@@ -40,7 +44,7 @@ from infra.runtime import Runtime
 from infra.shifts import shift_views
 from pipelines.ports import HistorianError
 from plant.frames import Window
-from plant.model import Plant
+from plant.model import Convention, Plant
 
 B = TypeVar("B")
 T = TypeVar("T")
@@ -89,6 +93,34 @@ class PlantBackend:
         self, window: Window, equipment: Sequence[str] | None = None, cuts: Sequence[datetime] = ()
     ) -> pl.DataFrame:
         return _below(self.plant, self._runtime.ledger(window, self.now(), cuts), equipment)
+
+    def summary(
+        self,
+        window: Window,
+        by: Sequence[str] = (),
+        kpis: Collection[str] | None = None,
+        convention: Convention | None = None,
+        equipment: Sequence[str] | None = None,
+        alerts: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        plant, now = self.plant, self.now()
+
+        def summed(found: Addends) -> pl.DataFrame:
+            clipped = Window(min(window.start, now), min(window.end, now))
+            return summarise(
+                found.ledger, by, plant, convention, kpis, alerts, window=clipped, failing=found.failing
+            )
+
+        cuts = edges(window, plant.site.zone, *(name for name in by if name in EVERY))
+        if "hour" in by:  # stored rows and cells are not cut there
+            return summed(Addends.of(self.ledger(window, equipment, cuts)))
+        return self._runtime.summed(window, now, summed, _machines(plant, equipment), cuts)
+
+    def six_big_losses(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        plant = self.plant
+        return self._runtime.summed(
+            window, self.now(), lambda found: six_big_losses(found.ledger, plant), _machines(plant, equipment)
+        )
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         return _below(self.plant, self._runtime.cycles(window, self.now()), equipment)
@@ -316,5 +348,11 @@ def _below(plant: Plant, rows: pl.DataFrame, equipment: Sequence[str] | None) ->
     """Rows of that equipment and what is below it; None: all."""
     if equipment is None:
         return rows
-    wanted = sorted(set().union(*(plant.below(e) for e in equipment if e in plant.equipment)))
-    return rows.filter(pl.col("equipment").is_in(wanted))
+    return rows.filter(pl.col("equipment").is_in(_machines(plant, equipment)))
+
+
+def _machines(plant: Plant, equipment: Sequence[str] | None) -> list[str]:
+    """The machines of that equipment and what is below it; None: all."""
+    if equipment is None:
+        return sorted(m.id for m in plant.machines())
+    return sorted(set().union(*(plant.below(e) for e in equipment if e in plant.equipment)))

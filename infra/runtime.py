@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import polars as pl
 from sqlalchemy import Connection
@@ -34,6 +35,7 @@ from infra.ingest import Ingest
 from infra.ledger.cache import LedgerCache
 from infra.ledger.restating import Why
 from infra.ledger.stored import window_of
+from infra.ledger.summed import Addends, addends
 from infra.live import Live
 from infra.metrics import Metrics
 from infra.orderbook import OrderBook
@@ -57,6 +59,8 @@ from pipelines.spans import together
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
 from plant.states import MachineState
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +103,7 @@ class Runtime:
         self.historian = open_historian(self.plant, folder)
         self.database = open_database(self.plant, folder)
         upgrade(self.database)
-        self._cache = LedgerCache(self.database, folder.ledger)
+        self._cache = LedgerCache(self.database, folder.ledger, self.plant.site.zone)
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
@@ -187,12 +191,34 @@ class Runtime:
             if window.start >= live.since:
                 return live.ledger(window, now, edges)
         stored = self._cache.collected(window)
+        machines = [m.id for m in live.plant.machines()]
+        return window_of(stored, window, machines, partial(self._derived, now), edges)
 
-        def derive(span: Window, cuts: Iterable[datetime], machines: Sequence[str]) -> pl.DataFrame:
-            with self._lock:
-                return self._live.ledger(span, now, cuts, machines)
+    def summed(
+        self,
+        window: Window,
+        now: datetime,
+        take: Callable[[Addends], T],
+        machines: Sequence[str],
+        edges: Iterable[datetime] = (),
+    ) -> T:
+        """What `take` makes of all that adds up to `ledger` of these machines."""
+        window = Window(min(window.start, now), min(window.end, now))
+        with self._lock:
+            live = self._live
+            recent = live.ledger(window, now, edges, machines) if window.start >= live.since else None
+        if recent is not None:
+            return take(Addends.of(recent))
+        derive = partial(self._derived, now)
+        return self._cache.summed(
+            window, lambda stored: take(addends(stored, window, live.plant, machines, derive, edges))
+        )
 
-        return window_of(stored, window, [m.id for m in live.plant.machines()], derive, edges)
+    def _derived(
+        self, now: datetime, span: Window, cuts: Iterable[datetime], machines: Sequence[str]
+    ) -> pl.DataFrame:
+        with self._lock:
+            return self._live.ledger(span, now, cuts, machines)
 
     @property
     def history(self) -> WithWaiting:
@@ -239,6 +265,7 @@ class Runtime:
         plant = with_secrets(plant)
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
+            self._cache = LedgerCache(self.database, self.folder.ledger, plant.site.zone)
             self.plant, self._engine.plant = plant, _ruled(plant, self._blind.why, self._out)
         if self._delivers:
             self._delivery.use(plant)
@@ -497,7 +524,9 @@ class Runtime:
                 stored = LedgerRows(connection).span(equipment)
             if stored is None or earliest[0] >= stored.end or equipment not in self.plant.equipment:
                 continue
-            times = f"{earliest[0].astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest[-1].astimezone(zone):%H:%M:%S}"
+            times = (
+                f"{earliest[0].astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest[-1].astimezone(zone):%H:%M:%S}"
+            )
             why = Why("", cause, f"samples of {self.plant.equipment[equipment].name} from {times} came {how}")
             windows = [
                 self._live.reach(equipment, Window(first, last + timedelta(microseconds=1)), stored.end)

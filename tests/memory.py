@@ -1,6 +1,6 @@
 """A small plant held in memory, for the tests of the pages and their API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from functools import cache, cached_property
@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from analytics.facts.cycles import cycle_times
+from analytics.figures.buckets import EVERY, edges
+from analytics.figures.losses import six_big_losses
 from analytics.figures.summary import summarise
 from analytics.improvement.idealcycle import rated_cycles
 from analytics.ledger import sayings
@@ -47,6 +49,7 @@ from infra.sources import source_views
 from pipelines.derive import corrected
 from plant.frames import CORRECTIONS, INCREMENTS, INTERVALS, ORDER_RUNS, RECODES, Window
 from plant.model import (
+    Convention,
     Equipment,
     EquipmentLevel,
     IdealCycle,
@@ -234,6 +237,21 @@ class MemoryBackend:
         counted = corrected(self._increments, said)
         found = ledger(self._intervals, counted, self._runs, recodes, self.plant, clipped, cuts)
         return found if equipment is None else found.filter(pl.col("equipment").is_in(list(equipment)))
+
+    def summary(
+        self,
+        window: Window,
+        by: Sequence[str] = (),
+        kpis: Collection[str] | None = None,
+        convention: Convention | None = None,
+        equipment: Sequence[str] | None = None,
+        alerts: pl.DataFrame | None = None,
+    ) -> pl.DataFrame:
+        cuts = edges(window, self.plant.site.zone, *(name for name in by if name in EVERY))
+        return summarise(self.ledger(window, equipment, cuts), by, self.plant, convention, kpis, alerts)
+
+    def six_big_losses(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
+        return six_big_losses(self.ledger(window, equipment), self.plant)
 
     def cycles(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         found = rated_cycles(cycle_times(self._increments, self._intervals), self._runs, self.plant)

@@ -153,7 +153,7 @@ def with_classes(ledger: Rows, plant: Plant) -> Rows:
     types = ledger.lazy().collect_schema()
     moving = _category.is_in([TimeCategory.RUNNING.value, TimeCategory.MICRO_STOP.value])
     product = pl.col("material").is_not_null()
-    cycles = _first_cycles(plant)
+    cycles = {pair: _microseconds(since) for pair, since in first_cycles(plant).items()}
     machines = sorted({machine for machine, _ in cycles})
     machine = _code("equipment", types["equipment"], machines)
     rated = pl.lit(False)
@@ -176,15 +176,16 @@ def with_classes(ledger: Rows, plant: Plant) -> Rows:
 _EVER, _NEVER = -(1 << 62), 1 << 62
 
 
-def _first_cycles(plant: Plant) -> dict[tuple[str, str], int]:
-    """Since when, in microseconds since 1970, a counted machine has an ideal cycle for a material."""
+def first_cycles(plant: Plant) -> dict[tuple[str, str], datetime | None]:
+    """Since when a counted machine has an ideal cycle for a material; None: ever."""
     counted = {machine for machine, roles in plant.roles().items() if roles & {Role.GOOD, Role.TOTAL}}
-    found: dict[tuple[str, str], int] = {}
+    found: dict[tuple[str, str], datetime | None] = {}
     for material in plant.materials.values():
         for cycle in material.ideal_cycles:
             if cycle.equipment in counted:
-                pair = cycle.equipment, material.id
-                found[pair] = min(found.get(pair, _NEVER), _microseconds(cycle.valid_from))
+                pair, since = (cycle.equipment, material.id), cycle.valid_from
+                known = found.setdefault(pair, since)
+                found[pair] = None if known is None or since is None else min(known, since)
     return found
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from plant.frames import TIME
-from plant.model import Plant
 from plant.states import TimeCategory
 
 WAITS: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -41,16 +40,24 @@ _PAUSED = (
     TimeCategory.MICRO_STOP.value,
 )
 """A failure may go on over a break or a night, or begin as a changeover; that time is not repair time."""
+FAILING = (_FAILED, *_PAUSED, TimeCategory.UNKNOWN.value)
+"""Categories of the rows that tell failures."""
 
 
-def failure_events(rows: pl.DataFrame | pl.LazyFrame, keys: Sequence[str] = ()) -> pl.DataFrame:
-    """`FAILURE`, and the columns `keys` as they were where it began, by its beginning. `rows`: a ledger, in any order."""
+def failure_events(
+    rows: pl.DataFrame | pl.LazyFrame,
+    keys: Sequence[str] = (),
+    failing: pl.DataFrame | pl.LazyFrame | None = None,
+) -> pl.DataFrame:
+    """`FAILURE`, and the columns `keys` as they were where it began, by its beginning. `rows`: a ledger, in any order.
+    `failing`: those of its rows that are `FAILING`, where it is given in cells (`analytics.figures.cells`)."""
     category = pl.col("category")
     down = category == _FAILED
     columns = {"category", "start", "end", "duration", *_STOP, *keys}
     few = (
-        rows.lazy()
-        .filter(down | category.is_in([*_PAUSED, TimeCategory.UNKNOWN.value]))
+        (rows if failing is None else failing)
+        .lazy()
+        .filter(category.is_in(FAILING))
         .select(columns)
         .collect()
     )
@@ -89,7 +96,9 @@ def failure_events(rows: pl.DataFrame | pl.LazyFrame, keys: Sequence[str] = ()) 
     )
 
 
-def failures(rows: pl.LazyFrame, by: Sequence[str], plant: Plant) -> pl.DataFrame:
+def failures(
+    rows: pl.LazyFrame, by: Sequence[str], failing: pl.DataFrame | pl.LazyFrame | None = None
+) -> pl.DataFrame:
     """Per group: failures that began in it, those of them that ended and were seen whole (repairs), and how long these
     took together (microseconds). Null where `by` parts failures from running time."""
     if set(by) & set(SPLITTING):
@@ -100,7 +109,7 @@ def failures(rows: pl.LazyFrame, by: Sequence[str], plant: Plant) -> pl.DataFram
         pl.col("seen").sum().cast(pl.Int64).alias("repairs"),
         pl.col("duration").filter("seen").sum().alias("repair_time"),
     ]
-    events = failure_events(rows, by)
+    events = failure_events(rows, by, failing)
     return events.group_by(by).agg(sums) if by else events.select(sums)
 
 

@@ -31,7 +31,6 @@ DIMENSIONS = {
 """What a summary can be grouped by: name and ledger column. hour and day are plant-local."""
 
 _CLASS = "class"
-_PASSES = {Pass.FAILURES: failures, Pass.STEPS: rolled}
 
 
 def summarise(
@@ -41,6 +40,8 @@ def summarise(
     convention: Convention | None = None,
     kpis: Collection[str] | None = None,
     alerts: pl.DataFrame | None = None,
+    window: Window | None = None,
+    failing: pl.DataFrame | pl.LazyFrame | None = None,
 ) -> pl.DataFrame:
     """One row per group, sorted by it: the `by` columns, start and end of the time covered, `SUMS`, the elements of ISO
     22400-2 (`ELEMENTS`), and for each KPI `<id>` (null without denominator), `<id>_numerator` and `<id>_denominator`.
@@ -48,15 +49,17 @@ def summarise(
     `ledger`: columns of `plant.frames.LEDGER`, texts as String or Enum (Enum is the fastest); a LazyFrame is read once, and
     only the columns that are needed. `performance_over_one` marks an ideal cycle that cannot be right. `convention`: by
     default the plant file's. `kpis`: ids of `analytics.kpis.catalogue`; by default those that take one pass over the
-    rows. `alerts`: `analytics.figures.reliability.WAITS`, for the time to acknowledge. Without `by` it is one row (none
-    for an empty ledger). Raises ValueError for an unknown dimension or KPI, and for hour or day when a row runs over a
-    bucket's end: make the ledger with `edges=analytics.figures.buckets.edges(...)`.
+    rows. `alerts`: `analytics.figures.reliability.WAITS`, for the time to acknowledge. `window`: no row begins outside it;
+    without, hours and days take another pass. Of cells (`analytics.figures.cells`), failures need `failing`: the rows of
+    `analytics.figures.reliability.FAILING` categories. Without `by` it is one row (none for an empty ledger). Raises
+    ValueError for an unknown dimension or KPI, and for hour or day when a row runs over a bucket's end: make the ledger
+    with `edges=analytics.figures.buckets.edges(...)`.
     """
     _check("group by", by, DIMENSIONS)
     known = catalogue()
     _check("compute", kpis or (), known)
     wanted = [k for k in known.values() if (not k.passes if kpis is None else k.id in kpis)]
-    rows = with_keys(ledger, by, plant)
+    rows = with_keys(ledger, by, plant, window)
     keys = [key for key in by if key != "category"]
     cells = (
         with_classes(rows, plant)
@@ -68,25 +71,34 @@ def summarise(
     sums = [pl.col("start").min(), pl.col("end").max()]
     sums += [expression.alias(name) for name, expression in SUMS.items()]
     if by:
-        found = as_text(cells.group_by(by).agg(sums).collect(), by).sort(by, nulls_last=True)
+        grouped = cells.group_by(by).agg(sums).collect(engine="streaming")
+        found = as_text(grouped, by).sort(by, nulls_last=True)
     else:
-        found = cells.select(sums).filter(pl.col("start").is_not_null()).collect()
+        found = cells.select(sums).filter(pl.col("start").is_not_null()).collect(engine="streaming")
     _check_cut(found, by, plant)
     for one in sorted({p for kpi in wanted for p in kpi.passes}):
-        more = attended(alerts, by) if one is Pass.ALERTS else _PASSES[one](rows, by, plant)
+        if one is Pass.ALERTS:
+            more = attended(alerts, by)
+        elif one is Pass.FAILURES:
+            more = failures(rows, by, None if failing is None else with_keys(failing, by, plant, window))
+        else:
+            more = rolled(rows, by, plant)
         found = _beside(found, as_text(more, by), by)
     return with_kpis(found, convention or plant.settings.convention, wanted)
 
 
-def with_keys(ledger: pl.DataFrame | pl.LazyFrame, by: Sequence[str], plant: Plant) -> pl.LazyFrame:
-    """The ledger with a column for each of the `DIMENSIONS` in `by`."""
+def with_keys(
+    ledger: pl.DataFrame | pl.LazyFrame, by: Sequence[str], plant: Plant, window: Window | None = None
+) -> pl.LazyFrame:
+    """The ledger with a column for each of the `DIMENSIONS` in `by`. `window`: no row begins outside it."""
     rows = ledger.lazy()
     for name in by:
         if name not in EVERY:
             rows = rows.with_columns(pl.col(DIMENSIONS[name]).alias(name))
     asked = [name for name in by if name in EVERY]
     if asked:
-        first, last = rows.select(pl.col("start").min(), last=pl.col("start").max()).collect().row(0)
+        begun = pl.col("start").min(), pl.col("start").max().alias("last")
+        first, last = (window.start, window.end) if window else rows.select(begun).collect().row(0)
         for name in asked:
             start = (
                 pl.lit(None, TIME)

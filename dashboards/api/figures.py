@@ -33,7 +33,7 @@ def routes(api: APIRouter, backend: Backend) -> None:
         ids = params.choices("kpi", kpi or (), list(catalogue())) or list(catalogue())
         used = convention or backend.plant.settings.convention
         machines = params.machines(backend.plant, equipment or ())
-        found, _ = kpitables.table(backend, window, machines, groups, used, ids)
+        found = kpitables.figures(backend, window, machines, groups, used, ids)
         if format == "csv":
             return Response(kpitables.csv(found, groups, ids), media_type="text/csv")
         return Json(

@@ -71,7 +71,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 extra=html.Div([named, export], className="labelled"),
                 name="figures-table",
             ),
-            losspanels.six_big(backend, backend.ledger(span, machines)),
+            losspanels.six_big(backend, backend.six_big_losses(span, machines)),
             _drawer(backend, query, span, machines, by, convention) if query.get("kpi") else None,
         ],
         className="page",

@@ -8,6 +8,7 @@ import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
+from analytics.figures.losses import six_big_losses
 from dashboards import (
     charts,
     figures,
@@ -67,7 +68,9 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             html.Div(
                 [
                     losspanels.falling(backend.plant, ledger, PATH, query),
-                    losspanels.six_big(backend, ledger, lambda v: _picked(query, step=v)),
+                    losspanels.six_big(
+                        backend, six_big_losses(ledger, backend.plant), lambda v: _picked(query, step=v)
+                    ),
                 ],
                 className="columns even",
             ),

@@ -4,32 +4,60 @@ day changes there. Pages over weeks read these, not rows of a database (docs/adr
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from sqlalchemy import Connection
 
+from analytics.figures.cells import cells
+from analytics.figures.reliability import FAILING
 from infra.records.database import Database
-from infra.records.ledger import DAY, LedgerRows
+from infra.records.ledger import DAY, LedgerRows, days_of
 from plant.frames import LEDGER, Window, empty
 
 _BEGUN, _OVER = "begun", "over"
 """The rows that begin on a day, and those that began before and reach into it."""
+_CELLS, _FAILING = "cells", "failing"
+"""Of the rows that begin on a day: `analytics.figures.cells.cells`, and those that tell failures."""
 
 _TRIES = 5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WholeDays:
+    """The stored rows that overlap a window, those of its inner days in cells. Frames of `plant.frames.LEDGER`."""
+
+    inner: Window
+    """UTC days: the rows that begin here reach over no end of the window."""
+    cells: pl.LazyFrame
+    """`analytics.figures.cells.cells` of those rows."""
+    failing: pl.LazyFrame
+    """Those of them that tell failures (`analytics.figures.reliability.FAILING`)."""
+    rows: pl.LazyFrame
+    """All of them."""
+    others: pl.LazyFrame
+    """The other rows that overlap the window."""
 
 
 class LedgerCache:
     """Whole ledger rows of any window, as the records database holds them.
 
-    Of each day there are two files named by the day's version (`LedgerRows.versions`), so a file is either right or not
+    Of each day there are files named by the day's version (`LedgerRows.versions`), so a file is either right or not
     looked at. They are made when they are asked for. Removing any of them at any time loses nothing.
     """
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, zone: ZoneInfo) -> None:
+        """`zone`: the site's, whose days cells are of."""
         self._database, self._folder = database, folder
+        self._parts = (_OVER, _BEGUN, _FAILING, f"{_CELLS}-{zone.key.replace('/', '-')}")
+        self._zone = zone
         self._making = threading.Lock()
 
     def rows(self, window: Window, equipment: Sequence[str] | None = None) -> pl.LazyFrame:
@@ -38,10 +66,31 @@ class LedgerCache:
         overlaps = (pl.col("end") > window.start) & (pl.col("start") < window.end)
         if equipment is not None:
             overlaps &= pl.col("equipment").is_in(list(equipment))
-        files = self._files(window)
-        if not files:
-            return empty(LEDGER).lazy()
-        return pl.scan_parquet(files, glob=False, schema=dict(LEDGER)).filter(overlaps)
+        return self._scanned(window).filter(overlaps)
+
+    def summed(self, window: Window, take: Callable[[WholeDays], T]) -> T:
+        """What `take` makes of the same rows, those of whole days added up; whatever changes meanwhile."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                return take(self._whole_days(window))
+        none, rows = empty(LEDGER).lazy(), self.collected(window).lazy()
+        return take(WholeDays(Window(window.start, window.start), none, none, none, rows))
+
+    def _whole_days(self, window: Window) -> WholeDays:
+        over, begun, failing, of_cells = self._parts
+        inner = _inner(window)
+        overlaps = (pl.col("end") > window.start) & (pl.col("start") < window.end)
+        days = self._made(window)
+        inside = {day: version for day, version in days.items() if inner.start <= day < inner.end}
+        outside = {day: version for day, version in days.items() if day not in inside}
+        first = dict(list(days.items())[:1])
+        return WholeDays(
+            inner,
+            self._scan(self._paths(inside, of_cells)),
+            self._scan(self._paths(inside, failing)),
+            self._scan(self._paths(inside, begun)),
+            self._scan(self._paths(first, over) + self._paths(outside, begun)).filter(overlaps),
+        )
 
     def collected(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         """The same as a frame, whatever changes meanwhile."""
@@ -51,24 +100,43 @@ class LedgerCache:
         with self._database.read() as connection:
             return LedgerRows(connection).touching(window, equipment)
 
-    def _files(self, window: Window) -> list[Path]:
+    def _scanned(self, window: Window) -> pl.LazyFrame:
+        days = self._made(window)
+        first = dict(list(days.items())[:1])
+        return self._scan(self._paths(first, _OVER) + self._paths(days, _BEGUN))
+
+    def _scan(self, files: list[Path]) -> pl.LazyFrame:
+        if not files:
+            return empty(LEDGER).lazy()
+        return pl.scan_parquet(files, glob=False, schema=dict(LEDGER))
+
+    def _paths(self, days: Mapping[datetime, int], part: str) -> list[Path]:
+        return [self._path(day, version, part) for day, version in days.items()]
+
+    def _made(self, window: Window) -> Mapping[datetime, int]:
+        """The stored days the window touches and their versions, whose files are there now."""
         with self._making, self._database.read() as connection:
             days = LedgerRows(connection).versions(window)
             for day, version in days.items():
-                if not all(self._path(day, version, part).exists() for part in (_OVER, _BEGUN)):
+                if not all(self._path(day, version, part).exists() for part in self._parts):
                     self._make(connection, day, version)
-        first = [self._path(day, version, _OVER) for day, version in list(days.items())[:1]]
-        return first + [self._path(day, version, _BEGUN) for day, version in days.items()]
+        return days
 
     def _make(self, connection: Connection, day: datetime, version: int) -> None:
         rows = LedgerRows(connection).touching(Window(day, day + DAY))
         self._folder.mkdir(parents=True, exist_ok=True)
         old = list(self._folder.glob(f"{day:%Y-%m-%d}.*"))
-        begun = pl.col("start") >= day
-        for part, of_part in ((_OVER, rows.filter(~begun)), (_BEGUN, rows.filter(begun))):
+        begun = rows.filter(pl.col("start") >= day)
+        frames = (
+            rows.filter(pl.col("start") < day),
+            begun,
+            begun.filter(pl.col("category").is_in(FAILING)),
+            cells(begun, self._zone),
+        )
+        for part, frame in zip(self._parts, frames, strict=True):
             target = self._path(day, version, part)
             temporary = self._folder / f".tmp-{os.getpid()}-{target.name}"
-            of_part.write_parquet(temporary, compression="lz4", statistics=True)
+            frame.write_parquet(temporary, compression="lz4", statistics=True)
             with temporary.open("rb") as handle:
                 os.fsync(handle.fileno())
             temporary.rename(target)
@@ -78,3 +146,9 @@ class LedgerCache:
 
     def _path(self, day: datetime, version: int, part: str) -> Path:
         return self._folder / f"{day:%Y-%m-%d}.{version}.{part}.parquet"
+
+
+def _inner(window: Window) -> Window:
+    """UTC days whose rows lie in the window, as no row is longer than a day and over a local midnight."""
+    days = [day for day in days_of(window) if window.start <= day and day + 2 * DAY <= window.end]
+    return Window(days[0], days[-1] + DAY) if days else Window(window.start, window.start)

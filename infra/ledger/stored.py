@@ -26,16 +26,19 @@ def window_of(
     machines: Sequence[str],
     derive: Derive,
     edges: Iterable[datetime] = (),
+    besides: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """`plant.frames.LEDGER` of the machines over the window, cut at `edges` too.
 
-    `stored`: whole rows that overlap the window, of any machines.
+    `stored`: whole rows that overlap the window, of any machines. `besides`: time (equipment, start, end) that nothing is
+    wanted of.
     """
     if window.start >= window.end or not machines:
         return stored.clear()
     cuts = sorted({window.start, window.end, *(at for at in edges if window.start < at < window.end)})
     of_ours = stored.filter(pl.col("equipment").is_in(list(machines)))
-    missing = _missing(of_ours, window, machines)
+    known = of_ours.select("equipment", "start", "end")
+    missing = _missing(known if besides is None else pl.concat([known, besides]), window, machines)
     derived = _derived(missing, derive, cuts)
     return pl.concat([_cut(of_ours, cuts, derive), *derived]).sort("equipment", "start")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -16,6 +17,7 @@ from plant.frames import LEDGER, Window
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)]
 DAY = timedelta(days=1)
+ZONE = ZoneInfo("UTC")
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 ALL = Window(T0, T0 + 4 * DAY)
 
@@ -56,7 +58,7 @@ def assert_as_stored(cache: LedgerCache, database: Database) -> None:
 
 
 def test_it_says_what_is_stored(database: Database, tmp_path: Path) -> None:
-    cache = LedgerCache(database, tmp_path / "ledger")
+    cache = LedgerCache(database, tmp_path / "ledger", ZONE)
     assert cache.rows(ALL).collect().is_empty()
     keep(database, rows("a", [0, 5, 23.5, 24, 49, 72]))
     keep(database, rows("b", [1, 90]))
@@ -75,16 +77,16 @@ def test_another_database_is_not_mistaken_for_this_one(
     database: Database, tmp_path: Path, records_url: Callable[..., str]
 ) -> None:
     keep(database, rows("a", [0, 24]))
-    assert LedgerCache(database, tmp_path / "ledger").rows(ALL).collect().height == 1
+    assert LedgerCache(database, tmp_path / "ledger", ZONE).rows(ALL).collect().height == 1
     other = Database(records_url("sqlite"))
     upgrade(other)
     keep(other, rows("a", [0, 12, 24]))
-    assert LedgerCache(other, tmp_path / "ledger").rows(ALL).collect().height == 2
+    assert LedgerCache(other, tmp_path / "ledger", ZONE).rows(ALL).collect().height == 2
     other.close()
 
 
 def test_files_may_be_removed_at_any_time(database: Database, tmp_path: Path) -> None:
-    cache = LedgerCache(database, tmp_path / "ledger")
+    cache = LedgerCache(database, tmp_path / "ledger", ZONE)
     keep(database, rows("a", [0, 5, 30]))
     for part in ("over", "begun"):
         assert_as_stored(cache, database)
@@ -105,4 +107,4 @@ def test_an_upgraded_ledger_is_there(database: Database, tmp_path: Path) -> None
             f" {int((T0 + 2 * DAY).timestamp()) * 10**6}, 'down', 'unplanned_downtime', 1, 0, 0, 0, 0, 0, 0, 0)"
         )
     upgrade(database)
-    assert_as_stored(LedgerCache(database, tmp_path / "ledger"), database)
+    assert_as_stored(LedgerCache(database, tmp_path / "ledger", ZONE), database)

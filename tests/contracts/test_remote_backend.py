@@ -33,6 +33,8 @@ WINDOW = Window(NOW - timedelta(hours=3), NOW)
 ASKED: dict[str, Callable[[Any], tuple[Any, ...]]] = {
     "snapshot": lambda b: (),
     "ledger": lambda b: (WINDOW, ["filler"], [NOW - timedelta(hours=1)]),
+    "summary": lambda b: (WINDOW, ["equipment"], ["oee", "mtbf", "rolled_throughput_yield"]),
+    "six_big_losses": lambda b: (WINDOW, ["filler"]),
     "cycles": lambda b: (WINDOW, ["filler"]),
     "trend": lambda b: (WINDOW, timedelta(minutes=5), ["filler"], None),
     "last": lambda b: (NOW, ["filler"]),

@@ -1,5 +1,6 @@
 """Figures of any ledger: they add up, they close, and the rows behind them are all there is to them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,13 +8,17 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from analytics.figures.buckets import bucket
+from analytics.figures.cells import cells, uneven
 from analytics.figures.elements import SUMS
 from analytics.figures.explain import explain
 from analytics.figures.losses import six_big_losses, waterfall, waterfall_rows
+from analytics.figures.reliability import FAILING
 from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
-from plant.frames import LEDGER
+from plant.frames import LEDGER, Window
 from plant.model import Convention, Equipment, EquipmentLevel, IdealCycle, Material, Plant, Role, Signal, Site
 from plant.states import MachineState, TimeCategory
 from tests.examples import examples
@@ -120,6 +125,48 @@ def test_groups_add_up_to_the_whole(drawn: list[tuple[object, ...]], by: list[st
         assert groups.select(pl.col(list(SUMS)).sum()).equals(whole.select(list(SUMS)))
         (known,) = whole.select(pl.col("AUBT") + pl.col("ADOT") + pl.col("unknown") - pl.col("PBT")).row(0)
         assert known == 0
+
+
+@given(
+    drawn=rows,
+    by=st.sampled_from(([], ["day"], ["equipment", "reason"], ["product", "shift"], ["state", "category"])),
+    zone=st.sampled_from(("UTC", "America/New_York")),
+    since=st.integers(-20_000, 100_000),
+)
+@examples(40)
+def test_cells_add_up_to_what_their_rows_do(
+    drawn: list[tuple[object, ...]], by: list[str], zone: str, since: int
+) -> None:
+    first = START + timedelta(seconds=since)
+    cycle = IdealCycle(equipment="b", cycle=timedelta(seconds=5), valid_from=first)
+    materials = PLANT.materials | {"q": replace(PLANT.materials["q"], ideal_cycles=(cycle,))}
+    plant = replace(PLANT, site=replace(PLANT.site, zone=ZoneInfo(zone)), materials=materials)
+    of = ledger(drawn)
+    day = bucket(of["start"], plant.site.zone, "day")
+    of = of.filter(bucket(of["end"] - timedelta(microseconds=1), plant.site.zone, "day") == day)
+    found = cells(of, plant.site.zone)
+    assert found.schema == of.schema and found.height <= of.height
+    broken = uneven(plant, Window(START, START + timedelta(days=10)))
+    assert broken <= {"b"}
+    of, found = (f.filter(~pl.col("equipment").is_in(sorted(broken))) for f in (of, found))
+    failing = of.filter(pl.col("category").is_in(FAILING))
+    wanted = summarise(of, by, plant, kpis=catalogue())
+    assert summarise(found, by, plant, kpis=catalogue(), failing=failing).equals(wanted)
+    assert_frame_equal(six_big_losses(found, plant), six_big_losses(of, plant))
+
+
+def test_a_first_ideal_cycle_within_a_day_makes_its_machine_uneven() -> None:
+    def found(since: datetime, zone: str = "UTC") -> set[str]:
+        cycle = IdealCycle(equipment="a", cycle=timedelta(seconds=5), valid_from=since)
+        materials = {"q": replace(PLANT.materials["q"], ideal_cycles=(cycle,))}
+        plant = replace(PLANT, site=replace(PLANT.site, zone=ZoneInfo(zone)), materials=materials)
+        return uneven(plant, Window(START, START + timedelta(days=3)))
+
+    midnight = START + timedelta(hours=18)
+    assert found(midnight) == set()
+    assert found(midnight + timedelta(seconds=1)) == {"a"}
+    assert found(midnight, "Europe/Berlin") == {"a"}
+    assert found(START - timedelta(seconds=1)) == found(START + timedelta(days=3)) == set()
 
 
 @given(drawn=rows, convention=st.sampled_from(list(Convention)))

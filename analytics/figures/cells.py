@@ -1,0 +1,64 @@
+"""Ledger rows added up by plant-local day: a fifth of the rows, and every sum but of hours the same."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from analytics.figures.buckets import bucket
+from analytics.figures.elements import ADDED, first_cycles
+from plant.frames import LEDGER, Window
+from plant.model import Plant
+
+_SAME = (
+    "equipment",
+    "line",
+    "shift",
+    "shift_start",
+    "order",
+    "material",
+    "raw",
+    "state",
+    "reason",
+    "category",
+)
+_TICK = timedelta(microseconds=1)
+
+
+def cells(rows: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
+    """`plant.frames.LEDGER`: the rows of a machine, a local day and an ideal cycle that differ in nothing but time are one.
+
+    It lasts from the first start to the last end and need not be the only one there; duration and counts are sums, and it
+    belongs to no stop. Rows over a midnight are left out. What adds rows up finds the same in cells, but not by hour and
+    not of `uneven` machines.
+    """
+    day = bucket(rows["start"], zone, "day")
+    made = pl.col("good") + pl.col("reject") + pl.col("rework")
+    return (
+        rows.lazy()
+        .with_columns(
+            day.alias("day"),
+            made.sign().alias("sign"),
+            cycle=pl.when(made != 0).then(pl.col("ideal") // made),
+        )
+        .filter(bucket(rows["end"] - _TICK, zone, "day") == day)
+        .group_by(*_SAME, "day", "sign", "cycle")
+        .agg(pl.col("start").min(), pl.col("end").max(), pl.col(ADDED).sum())
+        .with_columns(stop_start=pl.lit(None, LEDGER["stop_start"]))
+        .select(list(LEDGER))
+        .sort("equipment", "start", "end")
+        .collect()
+    )
+
+
+def uneven(plant: Plant, window: Window) -> set[str]:
+    """Machines that have their first ideal cycle for a material from within a day of the window on: a cell of that day may
+    be made of rows that can be rated and rows that cannot."""
+    zone = plant.site.zone
+    return {
+        machine
+        for (machine, _), since in first_cycles(plant).items()
+        if since is not None
+        and window.start < since < window.end
+        and bucket(pl.Series([since]), zone, "day").item() != since
+    }

@@ -1,0 +1,66 @@
+"""What adds up to a long window: cells of whole days, the rows at its edges, and what is not stored as it is derived."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from analytics.figures.cells import uneven
+from infra.ledger.cache import WholeDays
+from infra.ledger.stored import Derive, window_of
+from plant.frames import Window
+from plant.model import Plant
+
+
+@dataclass(frozen=True, slots=True)
+class Addends:
+    """Frames of `plant.frames.LEDGER` for `analytics.figures.summary.summarise`, in no order. Collect them at once."""
+
+    ledger: pl.LazyFrame
+    """Rows, and cells (`analytics.figures.cells`)."""
+    failing: pl.LazyFrame
+    """Its rows, or those that tell failures (`analytics.figures.reliability.FAILING`) at least."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> "Addends":
+        """Rows alone."""
+        return cls(rows.lazy(), rows.lazy())
+
+
+def addends(
+    stored: WholeDays,
+    window: Window,
+    plant: Plant,
+    machines: Sequence[str],
+    derive: Derive,
+    edges: Iterable[datetime] = (),
+) -> Addends:
+    """Of these machines; rows that are not stored, or over an edge of the window, are derived and cut at `edges` too.
+
+    Cells stand for a machine whose time between the first and the last of them is covered by them. Of any other one its
+    rows are read.
+    """
+    ours = pl.col("equipment").is_in(sorted(machines))
+    covered = (
+        stored.cells.group_by("equipment")
+        .agg(pl.col("start").min(), pl.col("end").max(), pl.col("duration").sum())
+        .collect(engine="streaming")
+    )
+    broken = pl.col("equipment").is_in(sorted(uneven(plant, stored.inner)))
+    whole = covered.filter(
+        ours,
+        ~broken,
+        (pl.col("end") - pl.col("start")).dt.total_microseconds() == pl.col("duration"),
+        pl.col("end") <= window.end,
+    )
+    in_cells = pl.col("equipment").is_in(whole["equipment"].implode())
+    read = [stored.others]
+    if whole.height < len(set(machines)):
+        read.append(stored.rows.filter(ours, ~in_cells))
+    besides = whole.select("equipment", "start", "end")
+    rows = window_of(pl.concat(read).collect(), window, machines, derive, edges, besides).lazy()
+    cells, failing = stored.cells, stored.failing
+    if whole.height < covered.height:
+        cells, failing = cells.filter(in_cells), failing.filter(in_cells)
+    return Addends(pl.concat([cells, rows]), pl.concat([failing, rows]))
