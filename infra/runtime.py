@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 
 from alerting.engine import Engine
 from alerting.lifecycle import Outcome
-from alerting.rules import MachineStatus
 from analytics.forecast.finish import RESOLUTION
 from analytics.forecast.finish import edges as forecast_edges
 from collectors.spool import Spool
@@ -26,12 +25,13 @@ from dashboards.live import Broadcast
 from dashboards.snapshot import STRIP, Inputs, build
 from dashboards.view import BoardSnapshot, OrderView, SourceDetail
 from infra.alertviews import alert_view
-from infra.blindalert import BlindWatch, feeds, with_blind
+from infra.blindalert import feeds
 from infra.deadletter import DeadLetter
 from infra.delivery import Delivery
 from infra.folder import DataFolder
 from infra.historians.waiting import WithWaiting
 from infra.ingest import Ingest
+from infra.latesamples import LateSamples
 from infra.ledger.cache import LedgerCache
 from infra.ledger.restating import Why
 from infra.ledger.stored import window_of
@@ -41,24 +41,20 @@ from infra.metrics import Metrics
 from infra.orderbook import OrderBook
 from infra.plantfile import with_secrets
 from infra.records.alerts import SqlAlerts
-from infra.records.arrivals import Arrivals
 from infra.records.database import RecordsError, upgrade
 from infra.records.ledger import LedgerRows
 from infra.shifts import period, running, shift_view, working_since
 from infra.sourcewatch import SourceWatch
-from infra.spcwatch import OutOfControl, SpcWatch, with_orders, with_spc
-from infra.spcwatch import statuses as spc_statuses
+from infra.spcwatch import SpcWatch
 from infra.statuses import machine_statuses
 from infra.stores import open_database, open_historian
 from infra.storing import Storing
-from infra.storingalert import storing_status, with_storing
+from infra.systemalerts import SystemAlerts
 from pipelines.accept import accept
 from pipelines.names import LatestNames
 from pipelines.ports import HistorianError
-from pipelines.spans import together
 from plant.frames import BAD, LEDGER, Window, empty
 from plant.model import Plant, Role
-from plant.states import MachineState
 
 T = TypeVar("T")
 
@@ -70,8 +66,6 @@ TICK_EVERY = 1.0
 """Seconds between two snapshots when nothing changes state."""
 COMPLETE_EVERY = 5.0
 """Seconds between two tries to read the history that was missing."""
-CLOSED_AFTER = timedelta(minutes=1)
-"""No shift is closed before it is over for longer."""
 CATCH_UP = 20.0
 """Seconds the start takes at most for a backlog before the board is shown."""
 
@@ -107,27 +101,21 @@ class Runtime:
         self.alerts = SqlAlerts(self.database)
         self.broadcast = Broadcast()
         self.metrics = metrics or Metrics()
-        self._blind = BlindWatch(datetime.now(UTC))
-        self._engine = Engine(_ruled(self.plant, {}, {}), self.alerts, base_url)
         limits = self.plant.spool
         self._spool = Spool(folder.spool, max_bytes=limits.max_bytes, max_age=limits.max_age)
         self.metrics.count_gaps(folder.spool)
         self._watch = SourceWatch(folder)
         self.metrics.follow_sources(self.sources, self._watch.gaps)
-        self._why: Mapping[str, str] = {}
-        """Why what is blind is, as the engine knows it."""
-        self._spc: SpcWatch | None = None
-        self._out: Mapping[str, OutOfControl | None] = {}
-        """The control charts with frozen limits, as the engine knows them."""
-        self._full_since: datetime | None = None
-        """Since when the spool's alarm is on."""
         self._ingest = Ingest(self._spool)
         dead = DeadLetter(folder.dead, folder.spool)
         self._storing = Storing(
             self._spool, self.historian, dead, lambda: self.plant, lambda: self._ingest.settled
         )
+        self._system = SystemAlerts(self._storing, self._watch, datetime.now(UTC))
+        self._engine = Engine(self._system.ruled(self.plant), self.alerts, base_url)
         self._names = LatestNames()
         self._history = WithWaiting(self.historian, self._spool, self._accepted)
+        self._late = LateSamples(self.database, self._history)
         self._delivery = Delivery(self.alerts)
         self._delivers = False
         self._replaced: Callable[[], None] = lambda: None
@@ -138,8 +126,6 @@ class Runtime:
         self._orders: list[OrderView] = []
         self._snapshot: BoardSnapshot | None = None
         self._problems: dict[str, str] = {}
-        self._owed: list[pl.DataFrame] = []
-        """Spans of closed time that are different now and not stored yet."""
         self._complete_at = 0.0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -266,7 +252,7 @@ class Runtime:
         with self._lock:
             self._live = Live(plant, self._history, self.database, datetime.now(UTC))
             self._cache = LedgerCache(self.database, self.folder.ledger, plant.site.zone)
-            self.plant, self._engine.plant = plant, _ruled(plant, self._blind.why, self._out)
+            self.plant, self._engine.plant = plant, self._system.ruled(plant)
         if self._delivers:
             self._delivery.use(plant)
         self._replaced()
@@ -321,41 +307,9 @@ class Runtime:
         waiting = self._spool.waiting_by_collector().values()
         return [alarm for one in waiting if (alarm := self._spool.alarm(one, now))]
 
-    def _storing_status(self, now: datetime) -> list[MachineStatus]:
-        """Nothing until it was tried once: an alert from before the start is neither ended nor raised again."""
-        trouble = self._storing.trouble
-        self._full_since = (self._full_since or now) if self._alarms(now) else None
-        self.metrics.observe_storing(self._spool.waiting(), trouble is None, now)
-        if not self._storing.tried:
-            return []
-        return [storing_status(trouble.since if trouble else None, self._full_since, now)]
-
-    def _blind_statuses(self, machines: Sequence[MachineStatus], now: datetime) -> list[MachineStatus]:
-        known = {m.equipment for m in machines if m.state is not MachineState.UNKNOWN}
-        unknown = {m.id for m in self.plant.machines()} - known
-        found = self._blind.statuses(
-            self.plant,
-            self._watch.processes,
-            self._watch.views(self.plant, now),
-            self._heard,
-            unknown,
-            now,
-        )
-        if self._blind.why != self._why:
-            self._why = self._blind.why
-            self._engine.plant = _ruled(self.plant, self._why, self._out)
-        return found
-
-    def _spc_statuses(self, now: datetime) -> list[MachineStatus]:
-        found = self._spc.found if self._spc else {}
-        if found != self._out:
-            self._out = found
-            self._engine.plant = _ruled(self.plant, self._why, found)
-        return spc_statuses(found, now)
-
     def watch_spc(self, watch: SpcWatch) -> None:
         """Have what it finds raise alerts; it looks for itself until the runtime stops."""
-        self._spc = watch
+        self._system.spc = watch
         thread = threading.Thread(target=watch.run, args=(self._stop,), name="spc", daemon=True)
         thread.start()
         self._threads.append(thread)
@@ -367,7 +321,7 @@ class Runtime:
         shift = running(plant, now)
         span = period(plant, now)
         with self._lock:
-            closed = self._closed_until()
+            closed = self._late.closed_until()
             start = min(
                 span.start,
                 working_since(plant, now),
@@ -384,9 +338,10 @@ class Runtime:
                 plant, jobs, pl.concat([begun, rows.filter(pl.col("start") >= (closed or start))]), now
             )
             machines = machine_statuses(rows, self._heard, now)
-            statuses = [*machines, *self._storing_status(now), *self._blind_statuses(machines, now)]
-            statuses += self._spc_statuses(now)
-            self._engine.tick(statuses, with_orders(book.contexts(), self._out), now)
+            full = bool(self._alarms(now))
+            statuses = [*machines, *self._system.statuses(plant, machines, self._heard, full, now)]
+            self._engine.plant = self._system.ruled(plant)
+            self._engine.tick(statuses, self._system.contexts(book.contexts()), now)
             active = [alert_view(alert) for alert in self.alerts.active()]
             shown = rows.filter(pl.col("start") >= span.start)
             self._orders = book.views
@@ -408,6 +363,7 @@ class Runtime:
                 )
             )
             self.broadcast.publish(self._snapshot)
+        self.metrics.observe_storing(self._spool.waiting(), self._storing.trouble is None, now)
         self.metrics.observe(self._snapshot, self._storing.stored, self._storing.refused)
 
     def _loop(self) -> None:
@@ -439,39 +395,22 @@ class Runtime:
         heard = samples.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         with self._lock:
             if not samples.is_empty():
-                changed = pl.concat([self._live.accept(samples), self._closed_of(samples, now)])
-                if not changed.is_empty():
-                    self._owed.append(changed)
+                self._late.take(self._live, samples, now)
                 self._heard |= {
                     e: max(at, self._heard.get(e, at)) for e, at in heard.iter_rows() if at is not None
                 }
             self._settle(now)
         return Drained(len(arrived.entries), not samples.is_empty() and self._visible(samples), arrived.more)
 
-    def _closed_of(self, samples: pl.DataFrame, now: datetime) -> pl.DataFrame:
-        """The spans (equipment, earliest, latest) of samples that came after their shift was closed, whether or not others
-        of their signal came before."""
-        old = samples.filter(pl.col("time") < now - CLOSED_AFTER)
-        closed = None if old.is_empty() else self._closed_until()
-        if closed is None:
-            late = old.clear()
-        else:
-            told = [{"equipment": s.equipment, "signal": s.id} for s in self.plant.derived_signals()]
-            late = old.filter(pl.col("time") < closed, pl.struct("equipment", "signal").is_in(told))
-        return together(late.select("equipment", earliest="time", latest="time"))
-
     def _settle(self, now: datetime) -> None:
         """Store what is different now about closed time. Until that is done nothing more leaves the spool."""
-        if self._owed:
-            if self._storing.trouble is not None:
-                return
-            try:
-                with self._history.reading_once():
-                    self._restate_closed(pl.concat(self._owed), now)
-            except (HistorianError, RecordsError) as error:
-                self._problems["late samples"] = str(error)
-                return
-            self._owed.clear()
+        if self._late.owed and self._storing.trouble is not None:
+            return
+        try:
+            self._late.settle(self._live, now)
+        except (HistorianError, RecordsError) as error:
+            self._problems["late samples"] = str(error)
+            return
         self._problems.pop("late samples", None)
         self._ingest.settle()
 
@@ -484,20 +423,8 @@ class Runtime:
 
     def catch_up(self, now: datetime) -> None:
         """Settle what reached the historian without passing here: a restored backup says so in the journal."""
-        while True:
-            with self.database.read() as connection:
-                left = Arrivals(connection).after(0)
-            if left.is_empty():
-                return
-            try:
-                with self._lock:
-                    spans = left.select("equipment", "earliest", "latest")
-                    self._restate_closed(spans, now, "backfill", "from a backup")
-            except HistorianError as error:
-                log.error("what was restored is not in the closed shifts yet: %s", error)
-                return
-            with self.database.begin() as connection:
-                Arrivals(connection).forget(left["seq"][-1])
+        with self._lock:
+            self._late.catch_up(self._live, now)
 
     def _complete(self) -> None:
         """Derive anew once the history can be read again."""
@@ -512,29 +439,6 @@ class Runtime:
                 self._live = live
                 self._heard = {**self._last_heard(), **self._heard}
             self.catch_up(now)
-
-    def _restate_closed(
-        self, spans: pl.DataFrame, now: datetime, cause: str = "late_samples", how: str = "late"
-    ) -> None:
-        """Derive stored ledger rows again where spans (equipment, earliest, latest) of samples reach into them."""
-        zone = self.plant.site.zone
-        of_each = together(spans).group_by("equipment", maintain_order=True).agg("earliest", "latest")
-        for equipment, earliest, latest in of_each.iter_rows():
-            with self.database.read() as connection:
-                stored = LedgerRows(connection).span(equipment)
-            if stored is None or earliest[0] >= stored.end or equipment not in self.plant.equipment:
-                continue
-            times = (
-                f"{earliest[0].astimezone(zone):%Y-%m-%d %H:%M:%S} to {latest[-1].astimezone(zone):%H:%M:%S}"
-            )
-            why = Why("", cause, f"samples of {self.plant.equipment[equipment].name} from {times} came {how}")
-            windows = [
-                self._live.reach(equipment, Window(first, last + timedelta(microseconds=1)), stored.end)
-                for first, last in zip(earliest, latest, strict=True)
-                if first < stored.end
-            ]
-            with self.database.begin() as connection:
-                self._live.restate_each(connection, equipment, windows, now, why)
 
     def _visible(self, samples: pl.DataFrame) -> bool:
         """Whether the newest states and orders differ from those before the batch."""
@@ -564,18 +468,8 @@ class Runtime:
         heard = newest.filter(pl.col("quality") < BAD).group_by("equipment").agg(pl.col("received").max())
         return dict(heard.iter_rows())
 
-    def _closed_until(self) -> datetime | None:
-        with self.database.read() as connection:
-            stored = LedgerRows(connection).span()
-        return stored.end if stored else None
-
     def _begun_before(self, closed: datetime | None, orders: list[str]) -> pl.DataFrame:
         if closed is None or not orders:
             return empty(LEDGER)
         with self.database.read() as connection:
             return LedgerRows(connection).of_orders(orders)
-
-
-def _ruled(plant: Plant, why: Mapping[str, str], charts: Mapping[str, OutOfControl | None]) -> Plant:
-    """The plant as the alert rules see it."""
-    return with_spc(with_blind(with_storing(plant), why), charts)

@@ -93,8 +93,8 @@ def wait(what: Callable[[], Any], seconds: float = 30.0) -> Any:
 class Press:
     """A running plant whose press is heard of through the spool."""
 
-    def __init__(self, runtime: Runtime, folder: DataFolder, messages: Path) -> None:
-        self.runtime, self.backend = runtime, PlantBackend(runtime)
+    def __init__(self, runtime: Runtime, folder: DataFolder, messages: Path, watch: SpcWatch) -> None:
+        self.runtime, self.backend, self.watch = runtime, PlantBackend(runtime), watch
         self._spool = Spool(folder.spool, "plc")
         self._messages = messages
 
@@ -132,8 +132,9 @@ def press(tmp_path: Path) -> Iterator[Press]:
         file.write_text(PLANT.replace("PORT", str(sinks.webhook)))
         runtime = Runtime(load(file), folder, "http://127.0.0.1:1", Metrics.unregistered())
         runtime.start()
-        runtime.watch_spc(SpcWatch(PlantBackend(runtime), runtime.database))
-        yield Press(runtime, folder, messages)
+        watch = SpcWatch(PlantBackend(runtime), runtime.database)
+        runtime.watch_spc(watch)
+        yield Press(runtime, folder, messages, watch)
         runtime.stop()
 
 
@@ -155,8 +156,7 @@ def test_out_of_control_is_raised_once_told_once_and_over_in_control(press: Pres
     press.backend.freeze_limits("press", "force", limits)
     time.sleep(0.3)
     press.says("force", *islice(cycle(CALM), 12))
-    watch = press.runtime._spc
-    wait(lambda: watch is not None and watch.found == {"@spc:press/force": None})
+    wait(lambda: press.watch.found == {"@spc:press/force": None})
     assert press.alerts("unacknowledged") == []
     press.says("force", 10.2, 13.6)
     alert = wait(lambda: press.alerts("unacknowledged"))[0]

@@ -24,7 +24,7 @@ KILLS = 6
 def test_kill_while_closed_shifts_are_corrected(tmp_path: Path) -> None:
     rng = random.Random(5)
     with DataFolder(tmp_path) as folder:
-        plant_now = Corrected(folder)
+        plant_now = Corrected.made(folder)
         start, _ = inside(plant_now)
         reported = plant_now.reported()
         plant_now.close()
