@@ -14,7 +14,7 @@ import polars as pl
 
 from dashboards.figures import Loss
 from dashboards.view import ShiftView
-from dashboards.words import length, number, value, wall
+from dashboards.words import length, number, shift_name, value, wall
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import TimeCategory
@@ -90,7 +90,11 @@ PARETO_BARS = 12
 
 
 def pareto(
-    losses: Sequence[Loss], theme: str, measure: str = "duration", picked: str | None = None
+    losses: Sequence[Loss],
+    theme: str,
+    measure: str = "duration",
+    picked: str | None = None,
+    currency: str = "",
 ) -> dict[str, Any]:
     """The largest losses from the top down, by a measure (`figures.MEASURES`), and the line of what they make together;
     what nobody coded is hatched, and with one `picked` the others are pale. Lying bars have room for their names."""
@@ -106,7 +110,9 @@ def pareto(
     layout = frame(theme, 76 + 34 * len(shown))
     layout["margin"] |= {"l": 10, "r": 26, "t": 30, "b": 40}
     layout |= {"showlegend": False, "bargap": 0.35}
-    title = {"duration": "minutes", "count": "stops", "cost": "cost"}[measure]
+    title = {"duration": "minutes", "count": "stops", "cost": f"cost ({currency})" if currency else "cost"}[
+        measure
+    ]
     layout["xaxis"] |= {
         "title": {"text": title, "font": {"size": 13}},
         "rangemode": "tozero",
@@ -312,7 +318,7 @@ def _shaded(
     """A rectangle behind every other shift, of long windows behind every other day; names where they fit."""
     span = window.end - window.start
     spans = [
-        (s["name"], datetime.fromisoformat(s["start"]), datetime.fromisoformat(s["end"])) for s in shifts
+        (shift_name(s), datetime.fromisoformat(s["start"]), datetime.fromisoformat(s["end"])) for s in shifts
     ]
     if span > _SHIFTS_SHADED:
         days: dict[date, list[tuple[str, datetime, datetime]]] = {}

@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from analytics.spc.inspections import Inspection, standing
-from dashboards import inspections, parts, spc, words
+from dashboards import inspections, params, parts, spc, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.ports import Backend, Refused
-from dashboards.stopform import typed_time
 from plant.model import Signal
 
 ROWS = 15
@@ -176,7 +174,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
         changed, told = attempt(do, "Recorded; it can be taken back below.")
         if not kept or "test" not in given or kept[0].test == what["test"]:
             return changed, told, no_update
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         return changed, told, parts.link("", query, signal=f"{spc.INSPECTION}{kept[0].test}")
 
     @cb(
@@ -215,7 +213,7 @@ def _entry(backend: Backend, what: Mapping[str, str], given: Mapping[str, str], 
 
 
 def _taken(backend: Backend, text: str, now: datetime) -> datetime:
-    return typed_time(text, now - timedelta(days=1), backend.plant.site.zone)
+    return params.typed_time(text, now - timedelta(days=1), backend.plant.site.zone)
 
 
 def _whole(name: str, text: str) -> int:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -13,8 +15,18 @@ from plant.model import Plant, Signal
 
 LONGEST = timedelta(days=400)
 """The longest window one request may ask for."""
+SHORTEST = timedelta(seconds=10)
+"""The shortest one that people choose on a page."""
+TYPED = "%Y-%m-%d %H:%M"
+TYPED_SECONDS = f"{TYPED}:%S"
+"""How fields show times that people change."""
 
 _SPACE_FOR_PLUS = re.compile(r" (\d\d:?\d\d)$")
+
+
+def query(search: str | None) -> dict[str, str]:
+    """The query of an address, as Dash has it."""
+    return dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
 
 
 def instant(name: str, text: str) -> datetime:
@@ -54,6 +66,58 @@ def window(backend: Backend, start: str | None, end: str | None) -> Window:
     if to - since > LONGEST:
         raise Refused(f"from: the window is {(to - since).days} days long; ask for at most {LONGEST.days}")
     return Window(since, to)
+
+
+def typed_time(text: str, start: datetime, zone: ZoneInfo) -> datetime:
+    """A time as people type it, in the plant's zone: 14:05, 14:05:30, or with the date before it. Without a date, the first
+    one after `start`.
+
+    Raises:
+        Refused: it is none.
+    """
+    given = text.strip()
+    local = start.astimezone(zone)
+    try:
+        if len(given) > 8:
+            return datetime.fromisoformat(given).replace(tzinfo=zone).astimezone(UTC)
+        at = datetime.combine(local.date(), time.fromisoformat(given), zone)
+    except (ValueError, OverflowError):
+        raise Refused(f"{text!r} is no time: write it as 14:05:30, or 2026-03-04 14:05:30.") from None
+    return (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
+
+
+def exact_time(name: str, text: str, zone: ZoneInfo) -> datetime:
+    """A date and a time of the plant as people type them.
+
+    Raises:
+        Refused: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip())
+        if len(text.strip()) >= len("2026-03-04 14:05"):
+            return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Refused(f"{name}: {text!r} is no time; write it as 2026-03-04 14:05:30.")
+
+
+def typed_window(start: str, end: str, zone: ZoneInfo) -> Window:
+    """Two wall times of the plant as people type them.
+
+    Raises:
+        Refused: one that is none, or too near or too far from the other.
+    """
+    times = []
+    for name, text in (("From", start), ("To", end)):
+        try:
+            times.append(datetime.strptime(text.strip(), TYPED).replace(tzinfo=zone).astimezone(UTC))
+        except (ValueError, OverflowError):
+            raise Refused(f"{name}: write it like 2026-03-01 06:00") from None
+    if times[1] - times[0] < SHORTEST:
+        raise Refused("To: give a time after From")
+    if times[1] - times[0] > LONGEST:
+        raise Refused(f"To: at most {LONGEST.days} days after From")
+    return Window(*times)
 
 
 def machines(plant: Plant, equipment: Iterable[str]) -> list[str] | None:

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Sequence
 from html import escape
 from typing import Any
-from urllib.parse import parse_qsl
 
 from dash import Dash, Input, Output, dcc, html, no_update
 from dash.development.base_component import Component
 
+from dashboards import params
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page
 from dashboards.ports import Backend, Refused
@@ -109,7 +109,7 @@ def register(app: Dash, backend: Backend, pages: Sequence[Page], cb: Callbacks) 
             return notice(
                 "There is no such page", f"Nothing is at {path}. Choose a page from the navigation."
             )
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         try:
             drawn: Component = page.layout(backend, query, theme)
         except Refused as refused:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
@@ -14,7 +13,6 @@ from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Query
 from dashboards.ports import Backend, Refused
-from dashboards.stopform import TYPED, exact_time
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import STOPPED, MachineState
@@ -47,7 +45,7 @@ def state_form(backend: Backend, path: str, query: Query) -> Component:
                 dcc.Input(
                     id=f"say-{which}",
                     type="text",
-                    value=f"{at.astimezone(zone):{TYPED}}",
+                    value=f"{at.astimezone(zone):{params.TYPED_SECONDS}}",
                     size="21",
                     autoComplete="off",
                 ),
@@ -153,7 +151,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
         if not user:
             return no_update, message(NOBODY, bad=True), no_update
         state, machine = ctx.triggered_id["state"], seen["machine"]
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         said: list[Window] = []
 
         def do() -> None:
@@ -178,7 +176,7 @@ def _window(backend: Backend, start: str, end: str, seen: Mapping[str, str]) -> 
     """What is typed; a time nobody touched to the microsecond. Raises Refused."""
     times: list[datetime] = []
     for name, typed, shown in (("From", start, seen["from"]), ("To", end, seen["to"])):
-        at = exact_time(name, typed, backend.plant.site.zone)
+        at = params.exact_time(name, typed, backend.plant.site.zone)
         exact = parts.utc(shown)
         times.append(exact if exact.replace(microsecond=0) == at else at)
     if times[0] >= times[1]:

@@ -1,9 +1,8 @@
 """What people say of one stop: its reason, that it was two or one with the next, and the history of what was said."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,7 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from analytics.ledger.sayings import NOT_STOPPED
-from dashboards import figures, params, parts, words
+from dashboards import figures, params, parts, stoppicture, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Query
@@ -20,11 +19,9 @@ from dashboards.ports import Backend, Refused
 from dashboards.view import SaidView, SpanView, StopView
 from plant.frames import Window
 from plant.model import Plant, Reason
-from plant.states import TimeCategory
 
 TAKEN_BACK = "Taken back"
 LEFT = "As it is"
-TYPED = "%Y-%m-%d %H:%M:%S"
 GOES_ON = "it goes on"
 STEPS = (
     ("1 min earlier", timedelta(minutes=-1)),
@@ -33,24 +30,6 @@ STEPS = (
     ("1 min later", timedelta(minutes=1)),
 )
 """By which the place of a split is moved."""
-GROUP = {
-    TimeCategory.RUNNING: "running",
-    TimeCategory.UNPLANNED_DOWNTIME: "down",
-    TimeCategory.MICRO_STOP: "down",
-    TimeCategory.CHANGEOVER: "setup",
-    TimeCategory.STARVED: "waiting",
-    TimeCategory.BLOCKED: "waiting",
-    TimeCategory.PLANNED_DOWNTIME: "planned",
-    TimeCategory.NOT_SCHEDULED: "planned",
-}
-"""Colour of a piece of the timeline, as on the board."""
-LEGEND = {
-    "down": "stopped",
-    "running": "running",
-    "setup": "changeover",
-    "waiting": "waiting",
-    "planned": "planned",
-}
 
 
 def stop_form(backend: Backend, path: str, query: Query) -> Component:
@@ -102,7 +81,7 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
             className="fields",
         ),
         html.Div([_act(reason.name, "recode", reason.id) for reason in leaves(plant)], className="picks"),
-        _picture(backend, stop, query),
+        stoppicture.picture(backend, stop, _at(query, start, start + timedelta(seconds=stop["seconds"]))),
         _times(stop, path, query, zone),
         _split(backend, stop, path, query),
         _elsewise(stop, path, query),
@@ -192,57 +171,6 @@ def _others(plant: Plant, stop: StopView, said: Sequence[SaidView], now: datetim
     return found
 
 
-def _picture(backend: Backend, stop: StopView, query: Query) -> Component:
-    """The stop between what the machine did before and after, with the place where it is about to be split."""
-    zone, now = backend.plant.site.zone, backend.now()
-    start = parts.utc(stop["start"])
-    end = parts.utc(stop["end"]) if stop["end"] else start + timedelta(seconds=stop["seconds"])
-    margin = max(timedelta(minutes=5), (end - start) / 4)
-    shown = Window(start - margin, min(end + margin, now))
-    whole = (shown.end - shown.start).total_seconds()
-
-    def place(at: datetime) -> float:
-        return 100 * (at - shown.start).total_seconds() / whole
-
-    rows = backend.ledger(shown, [stop["equipment"]])
-    pieces = [
-        html.I(
-            style={"left": f"{place(a):.3f}%", "width": f"{place(b) - place(a):.3f}%"},
-            **{"data-group": GROUP.get(TimeCategory(category), "unknown")},
-        )
-        for a, b, category in rows.select(
-            pl.max_horizontal("start", pl.lit(shown.start)),
-            pl.min_horizontal("end", pl.lit(shown.end)),
-            "category",
-        ).iter_rows()
-    ]
-    frame = html.B(
-        className="this-stop",
-        style={"left": f"{place(start):.3f}%", "width": f"{place(end) - place(start):.3f}%"},
-    )
-    at = _at(query, start, end)
-    cut = [html.B(className="cut", style={"left": f"{place(at):.3f}%"})] if at else []
-    times = [f"{t.astimezone(zone):%H:%M:%S}" for t in (start, end)]
-    told = f"Timeline: stopped from {times[0]} to {times[1]}" + (
-        f", split at {at.astimezone(zone):%H:%M:%S}" if at else ""
-    )
-    legend = [
-        html.Span([html.I(**{"data-group": group}), text])
-        for group, text in LEGEND.items()
-        if any(group == GROUP.get(TimeCategory(c)) for c in rows["category"].unique())
-    ]
-    return html.Div(
-        [
-            html.Div([*pieces, frame, *cut], className="strip tall", role="img", **{"aria-label": told}),
-            html.Div(
-                [html.Span(f"{t.astimezone(zone):%H:%M}") for t in (shown.start, shown.end)], className="axis"
-            ),
-            html.Div(legend, className="strip-legend"),
-        ],
-        className="stop-picture",
-    )
-
-
 def _split(backend: Backend, stop: StopView, path: str, query: Query) -> Component:
     """Choose the time and what each part was; every choice stands in the address."""
     plant, zone = backend.plant, backend.plant.site.zone
@@ -316,7 +244,7 @@ def _times(stop: StopView, path: str, query: Query, zone: ZoneInfo) -> Component
                 dcc.Input(
                     id=f"stop-{which}",
                     type="text",
-                    value=f"{at.astimezone(zone):{TYPED}}" if at else GOES_ON,
+                    value=f"{at.astimezone(zone):{params.TYPED_SECONDS}}" if at else GOES_ON,
                     disabled=at is None,
                     size="21",
                     autoComplete="off",
@@ -349,31 +277,6 @@ def _elsewise(stop: StopView, path: str, query: Query) -> Component | None:
 def _typed(at: datetime, start: datetime, end: datetime, zone: ZoneInfo) -> str:
     one_day = start.astimezone(zone).date() == end.astimezone(zone).date()
     return f"{at.astimezone(zone):%H:%M:%S}" if one_day else f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-
-
-def typed_time(text: str, start: datetime, zone: ZoneInfo) -> datetime:
-    """A time as people type it, in the plant's zone: 14:05, 14:05:30, or with the date before it. Without a date, the first
-    one after `start`. Raises Refused."""
-    given = text.strip()
-    local = start.astimezone(zone)
-    try:
-        if len(given) > 8:
-            return datetime.fromisoformat(given).replace(tzinfo=zone).astimezone(UTC)
-        at = datetime.combine(local.date(), time.fromisoformat(given), zone)
-    except ValueError:
-        raise Refused(f"{text!r} is no time: write it as 14:05:30, or 2026-03-04 14:05:30.") from None
-    return (at if at >= local else at + timedelta(days=1)).astimezone(UTC)
-
-
-def exact_time(name: str, text: str, zone: ZoneInfo) -> datetime:
-    """A date and a time of the plant as people type them. Raises Refused."""
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        at = None
-    if at is None or len(text.strip()) < len("2026-03-04 14:05"):
-        raise Refused(f"{name}: {text!r} is no time; write it as 2026-03-04 14:05:30.")
-    return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _kept(typed: datetime, seen: Mapping[str, str]) -> datetime:
@@ -410,12 +313,12 @@ def register(backend: Backend, cb: Callbacks) -> None:
         prevent_initial_call=True,
     )
     def cut(entered: int | None, typed: str | None, search: str | None) -> tuple[Any, Any]:
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         if not entered or not typed or not query.get("stop"):
             return no_update, no_update
         _, start = which(backend.plant, query["stop"])
         try:
-            at = words.utc(typed_time(typed, start, backend.plant.site.zone))
+            at = words.utc(params.typed_time(typed, start, backend.plant.site.zone))
         except Refused as refused:
             return no_update, message(str(refused), bad=True)
         return (no_update if at == query.get("at") else parts.link("", query, at=at)), no_update
@@ -447,7 +350,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
         if not user:
             return no_update, message(NOBODY, bad=True), no_update
         picked = ctx.triggered_id
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         machine, start = which(backend.plant, seen["stop"])
         value = picked["value"]
         how: dict[str, str] = {
@@ -467,7 +370,9 @@ def register(backend: Backend, cb: Callbacks) -> None:
                     backend.merge_stop(machine, start, "", user, **how)
                 case "times":
                     typed = {"It began": begin or "", **({} if end == GOES_ON else {"and ended": end or ""})}
-                    times = [exact_time(name, text, backend.plant.site.zone) for name, text in typed.items()]
+                    times = [
+                        params.exact_time(name, text, backend.plant.site.zone) for name, text in typed.items()
+                    ]
                     # What is typed has no fractions of a second: a time nobody touched stays as it is.
                     times = [_kept(at, seen) for at in times]
                     backend.retime_stop(

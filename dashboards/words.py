@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from analytics.forecast.finish import Cause
+from dashboards.view import ShiftView
 
 NONE = "–"
 _THIN, _MINUS = "\u2009", "\u2212"
@@ -68,6 +69,11 @@ def moment(at: datetime | str | None, zone: ZoneInfo, now: datetime | None = Non
     if now is not None and local.date() == now.astimezone(zone).date():
         return local.strftime("%H:%M")
     return local.strftime("%d %b %H:%M")
+
+
+def shift_name(shift: ShiftView) -> str:
+    """Early, or Early, crew A."""
+    return f"{shift['name']}, crew {shift['crew']}" if shift["crew"] else shift["name"]
 
 
 def wall(at: datetime, zone: ZoneInfo) -> str:

@@ -326,7 +326,13 @@ class MemoryBackend:
                 if start < window.end and start + timedelta(hours=8) > window.start:
                     end = start + timedelta(hours=8)
                     found.append(
-                        {"id": shift, "name": name, "start": start.isoformat(), "end": end.isoformat()}
+                        {
+                            "id": shift,
+                            "name": name,
+                            "start": start.isoformat(),
+                            "end": end.isoformat(),
+                            "crew": "C" if shift == "night" else None,
+                        }
                     )
         return found
 

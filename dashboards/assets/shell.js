@@ -94,10 +94,14 @@
     alerts = key;
   };
 
+  const shiftName = (shift) => (shift.crew ? `${shift.name}, crew ${shift.crew}` : shift.name);
   const drawHeader = () => {
     const b = L.board;
     if (!b) return;
-    text(byId("scope"), `${b.lines.length === 1 ? b.lines[0].name : "All lines"} · ${b.machines.length} machines`);
+    const scope = byId("scope");
+    if (!scope.firstChild) scope.append(h("span"), h("span", { class: "in-shift" }));
+    text(scope.firstChild, `${b.lines.length === 1 ? b.lines[0].name : "All lines"} · ${b.machines.length} machines`);
+    text(scope.lastChild, b.shift ? ` · ${shiftName(b.shift)}` : "");   // where the shift's own place is too narrow
     const fresh = b.alerts.filter((a) => a.state === "unacknowledged").length;
     const badge = byId("bell").querySelector(".badge");
     text(badge, String(fresh));
@@ -107,7 +111,7 @@
     show(shift, Boolean(b.shift));
     if (b.shift && shift.dataset.key !== b.shift.start) {
       shift.dataset.key = b.shift.start;
-      shift.replaceChildren(h("div", {}, h("b", {}, b.shift.name), ` ${L.format.span(b.shift.start, b.shift.end)}`), h("em", {}, h("i")), h("small"));
+      shift.replaceChildren(h("div", { title: shiftName(b.shift) }, h("b", {}, b.shift.name), ` ${L.format.span(b.shift.start, b.shift.end)}`), h("em", {}, h("i")), h("small"));
     }
   };
   const tick = () => {
@@ -121,7 +125,8 @@
     if (shift) {
       const start = Date.parse(shift.start), end = Date.parse(shift.end);
       style(byId("shift").querySelector("i"), "width", `${Math.min(100, Math.max(0, (100 * (now - start)) / (end - start)))}%`);
-      text(byId("shift").querySelector("small"), now < end ? `${L.format.length((end - now) / 1000)} left` : "over");
+      const left = now < end ? `${L.format.length((end - now) / 1000)} left` : "over";
+      text(byId("shift").querySelector("small"), shift.crew ? `crew ${shift.crew} · ${left}` : left);
     }
     L.boardPage.tick();
     L.stream.watch();

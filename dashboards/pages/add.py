@@ -3,12 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import parts
+from dashboards import params, parts
 from dashboards.callbacks import Callbacks
 from dashboards.onboarding import Confirmed, FoundMachine, FoundSignal, Looking, MeaningView, Section
 from dashboards.pages import Page, Query
@@ -407,7 +406,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
 
 
 def _job(search: str | None) -> str:
-    return dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50)).get("job", "")
+    return params.query(search).get("job", "")
 
 
 def _refused(refused: Refused) -> Component:

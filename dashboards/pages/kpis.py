@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
@@ -15,7 +14,6 @@ from dashboards.callbacks import Callbacks
 from dashboards.charts import SHOWN as CATEGORIES
 from dashboards.kpitables import CONVENTIONS, GROUPS, SETS, WINDOWS
 from dashboards.pages import Page, Query
-from dashboards.pages.trends import typed_window
 from dashboards.ports import Backend, Refused
 from plant.frames import Window
 from plant.model import Convention, Plant
@@ -26,7 +24,6 @@ MOST = 200
 """Groups the table shows; the file has all."""
 ROWS = 30
 """Ledger rows the drawer lists of each side."""
-_TYPED = "%Y-%m-%d %H:%M"
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
@@ -105,7 +102,7 @@ def _toolbar(
                                 dcc.Input(
                                     id=name,
                                     type="text",
-                                    value=f"{at.astimezone(zone):{_TYPED}}",
+                                    value=f"{at.astimezone(zone):{params.TYPED}}",
                                     autoComplete="off",
                                     size="16",
                                 ),
@@ -343,10 +340,10 @@ def register(backend: Backend, cb: Callbacks) -> None:
         if not (clicks or one or two):
             return no_update, no_update
         try:
-            typed = typed_window(start or "", end or "", backend.plant.site.zone)
+            typed = params.typed_window(start or "", end or "", backend.plant.site.zone)
         except Refused as refused:
             return no_update, str(refused)
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         times = {"from": words.utc(typed.start), "to": words.utc(typed.end)}
         return parts.link("", query, window=None, kpi=None, of=None, **times), ""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
 
 import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
@@ -109,7 +108,9 @@ def _pareto(plant: Plant, ledger: pl.DataFrame, measure: str, query: Query, them
             [html.P("No machine that stopped has a price yet.", className="empty"), losspanels.priced(plant)]
         )
     else:
-        drawn = parts.graph("pareto", charts.pareto(bars, theme, measure, query.get("reason")))
+        drawn = parts.graph(
+            "pareto", charts.pareto(bars, theme, measure, query.get("reason"), plant.site.currency)
+        )
     return html.Div(
         [
             parts.panel(
@@ -206,7 +207,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
     def drill(click: Mapping[str, Any] | None, search: str | None) -> Any:
         if not click or "customdata" not in click["points"][0]:
             return no_update
-        query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         return _picked(query, reason=click["points"][0]["customdata"]).removeprefix(PATH)
 
 

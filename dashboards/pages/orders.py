@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import parts, words
+from dashboards import again, orderforecast, parts, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
@@ -18,34 +17,18 @@ from dashboards.security import MAX_BODY
 from dashboards.view import OrderView
 
 PATH = "/orders"
-ORDER = ("running", "held", "waiting", "completed", "cancelled")
-"""States, in the order the list shows them."""
+AGAIN = 10
+"""Seconds between two looks at how far the orders are."""
+SHOWN = 10
+"""Waiting and finished orders listed at first; the others on demand."""
 EXPLAINED = (
-    "Finish: from the rate and its ups and downs over the last 4 h of planned time, in planned time only. 8 of 10 orders "
-    "finish between the two times. At risk: 20 % or more likely to be late."
+    "A finish is told from the rate and its ups and downs over the last 4 h of planned time, and in planned time only. "
+    "At risk: 20 % or more likely to be late."
 )
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
-    """The list, `machine` narrows it; below it the import."""
-    orders = backend.orders()
-    if query.get("machine"):
-        below = backend.plant.below(query["machine"])
-        orders = [order for order in orders if order["equipment"] in below]
-    orders = sorted(orders, key=lambda o: (ORDER.index(o["state"]), o["due"] or "9", o["id"]))
-    heads = (
-        "Order",
-        "Product",
-        "Where",
-        "State",
-        "Progress",
-        "",
-        "Due",
-        "Finish at this rate",
-        "Forecast",
-        "",
-    )
-    rows = [_row(backend, order) for order in orders]
+    """The orders, those at risk first; `machine` narrows them. Below them the import."""
     upload = dcc.Upload(
         html.Div("Drop a CSV or Excel file here, or click to choose one", className="upload"),
         id="order-file",
@@ -56,64 +39,193 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
     return html.Div(
         [
             html.Div(parts.machine_choice(backend, PATH, query), className="toolbar"),
+            html.Div(_drawn(backend, query, theme), id="orders-live", className="stacked"),
             parts.panel(
-                "Orders",
-                parts.table(heads, rows, "No orders yet: import some below.", numeric=(5,)),
-                html.P(EXPLAINED, className="muted"),
+                "Import orders", html.P(columns, className="note"), upload, html.Div(id="import-errors")
             ),
-            parts.panel(
-                "Import orders", html.P(columns, className="muted"), upload, html.Div(id="import-errors")
-            ),
+            again.clock("orders", AGAIN),
         ],
         className="page",
     )
 
 
-def _row(backend: Backend, order: OrderView) -> tuple[Any, ...]:
-    zone, now = backend.plant.site.zone, backend.now()
-    late = order["slack"] is not None and order["slack"] < -60
-    equipment = backend.plant.equipment.get(order["equipment"])
-    step = {"waiting": ("start", "Start"), "running": ("finish", "Finish")}.get(order["state"])
-    button = None
-    if step:
-        button = html.Button(
-            step[1],
-            id={"type": "order", "do": step[0], "order": order["id"]},
-            className="button small",
-            **{"data-needs-user": "1", "aria-label": f"{step[1]} {order['id']}"},
-        )
-    return (
-        html.B(order["id"]),
-        order["material_name"],
-        equipment.name if equipment else order["equipment"],
-        html.Span(order["state"], className="state", **{"data-state": order["state"]}),
-        parts.bar(order["good"] / max(1, order["quantity"]), "bad" if late else ""),
-        f"{words.number(order['good'])} / {words.number(order['quantity'])}",
-        words.moment(order["due"], zone, now),
-        html.Div([words.moment(order["finish_present"], zone, now), _small(_interval(order, zone, now))]),
-        html.Div(
-            [html.Span(words.slack(order["slack"]), className="late" if late else ""), _small(_risk(order))]
+def _drawn(backend: Backend, query: Query, theme: str) -> list[Component]:
+    """All that changes while somebody looks."""
+    now = backend.now()
+    orders = _asked(backend, query)
+    if not orders:
+        place = backend.plant.equipment.get(query.get("machine", ""))
+        text = f"No orders for {place.name}." if place else "No orders yet: import some below."
+        return [parts.panel("Orders", html.P(text, className="empty"))]
+    risky = [o for o in orders if orderforecast.at_risk(o, now)]
+    running = [o for o in orders if o["state"] == "running" and o not in risky]
+    waiting = [o for o in orders if o["state"] in ("held", "waiting") and o not in risky]
+    over = [o for o in orders if o["state"] in ("completed", "cancelled")]
+    risky.sort(key=lambda o: (o["state"] != "running", -(o["risk"] or 0.0), o["slack"] or 0.0, o["id"]))
+    for some in (running, waiting):
+        some.sort(key=lambda o: (o["due"] or "9", o["id"]))
+    over.sort(key=lambda o: (o["end"] or "", o["id"]), reverse=True)
+    calm = "Every running order is likely to be in time." if running else "No order is running."
+    return [
+        parts.panel(
+            "At risk", _forecasts(backend, risky, calm), extra=_count(risky), name="risky" if risky else ""
         ),
-        button,
+        parts.panel(
+            "Running",
+            _forecasts(backend, running, "No other order is running." if risky else "No order is running."),
+            orderforecast.key() if any(orderforecast.forecast(o) for o in orders) else None,
+            html.P(EXPLAINED, className="note"),
+            extra=_count(running),
+        ),
+        parts.panel("Waiting", _waiting(backend, waiting), extra=_count(waiting)),
+        parts.panel("Finished", _over(backend, over), extra=_count(over)),
+    ]
+
+
+def _asked(backend: Backend, query: Query) -> list[OrderView]:
+    """Those of the machine or line in the address, and of a line the machine is in."""
+    plant, place = backend.plant, query.get("machine")
+    orders = backend.orders()
+    if not place:
+        return orders
+    return [o for o in orders if o["equipment"] in plant.below(place) or place in plant.below(o["equipment"])]
+
+
+def _count(orders: Sequence[OrderView]) -> Component:
+    return html.Span(words.number(len(orders)), className="muted")
+
+
+def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Component:
+    zone, now = backend.plant.site.zone, backend.now()
+    rows = []
+    for order in orders:
+        finish: Any = words.NONE
+        if orderforecast.forecast(order):
+            said = [html.B(words.moment(order["finish_present"], zone, now))]
+            between = words.between(order["finish_early"], order["finish_late"], zone, now)
+            said.append(html.Span(f" {between}" if between else " too little is known for a range"))
+            finish = html.Div(
+                [html.Div(said, className="told"), orderforecast.picture(order, zone, now)],
+                className="finishing",
+            )
+        rows.append(
+            (
+                _named(order),
+                _where(backend, order),
+                _progress(order),
+                words.moment(order["due"], zone, now),
+                finish,
+                html.Div(_told(order), className="two"),
+                _step(order),
+            )
+        )
+    table = parts.table(("Order", "Where", "Good", "Due", "Finish", "Forecast", ""), rows, empty)
+    return html.Div(table, className="forecasts")
+
+
+def _told(order: OrderView) -> list[Component]:
+    """What is to be expected of it, and why."""
+    if orderforecast.made(order):
+        return [html.Span("All of it is made")]
+    if order["state"] != "running":
+        return [
+            html.Span("Overdue", className="late"),
+            html.Span("It has not begun" if not order["start"] else "It is held"),
+        ]
+    said: list[Component] = [
+        html.Span(words.slack(order["slack"]), className="late" if orderforecast.late(order) else "")
+    ]
+    if order["why"]:
+        chance = "" if order["risk"] is None else f" {words.percent(order['risk'], 0)} likely to be late."
+        said.append(html.Span(f"{order['why']}.{chance}"))
+    elif order["finish_present"] is None:
+        said.append(html.Span("No part was made lately: there is no rate to tell from"))
+    return said
+
+
+def _waiting(backend: Backend, orders: Sequence[OrderView]) -> Component:
+    zone, now = backend.plant.site.zone, backend.now()
+    rows = [
+        (
+            _named(order),
+            _where(backend, order),
+            _state(order),
+            words.number(order["quantity"]),
+            words.moment(order["due"], zone, now),
+            _step(order),
+        )
+        for order in orders
+    ]
+    return _some(
+        ("Order", "Where", "State", "Quantity", "Due", ""), rows, "No order is waiting.", numeric=(3,)
     )
 
 
-def _interval(order: OrderView, zone: ZoneInfo, now: datetime) -> str:
-    if order["state"] != "running" or order["good"] >= order["quantity"]:
-        return ""
-    return words.between(order["finish_early"], order["finish_late"], zone, now)
+def _over(backend: Backend, orders: Sequence[OrderView]) -> Component:
+    zone, now = backend.plant.site.zone, backend.now()
+    rows = [
+        (
+            _named(order),
+            _where(backend, order),
+            _state(order),
+            f"{words.number(order['good'])} / {words.number(order['quantity'])}",
+            words.number(order["reject"]),
+            words.moment(order["due"], zone, now),
+            words.moment(order["end"], zone, now),
+        )
+        for order in orders
+    ]
+    heads = ("Order", "Where", "State", "Good", "Reject", "Due", "Finished")
+    return _some(heads, rows, "No order is finished.", numeric=(3, 4))
 
 
-def _risk(order: OrderView) -> str:
-    return f"At risk, {words.percent(order['risk'], 0)}. {order['why']}." if order["why"] else ""
+def _some(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, numeric: Sequence[int]
+) -> Component:
+    """The first rows; the others on demand."""
+    first = parts.table(heads, rows[:SHOWN], empty, numeric=numeric)
+    if len(rows) <= SHOWN:
+        return html.Div(first)
+    others = [
+        html.Summary(f"{words.number(len(rows) - SHOWN)} more", className="chip"),
+        parts.table(heads, rows[SHOWN:], "", numeric=numeric),
+    ]
+    return html.Div([first, html.Details(others, className="more")])
 
 
-def _small(text: str) -> Component | None:
-    return html.Div(html.Small(text, className="muted")) if text else None
+def _named(order: OrderView) -> Component:
+    product = html.Span(order["material_name"], className="muted")
+    return html.Div([html.B(order["id"]), product], className="two")
+
+
+def _where(backend: Backend, order: OrderView) -> str:
+    equipment = backend.plant.equipment.get(order["equipment"])
+    return equipment.name if equipment else order["equipment"]
+
+
+def _state(order: OrderView) -> Component:
+    return html.Span(order["state"], className="state", **{"data-state": order["state"]})
+
+
+def _progress(order: OrderView) -> Component:
+    made = f"{words.number(order['good'])} / {words.number(order['quantity'])}"
+    return html.Div([html.Span(made), parts.bar(order["good"] / max(1, order["quantity"]))], className="made")
+
+
+def _step(order: OrderView) -> Component | None:
+    step = {"waiting": ("start", "Start"), "running": ("finish", "Finish")}.get(order["state"])
+    return step and html.Button(
+        step[1],
+        id={"type": "order", "do": step[0], "order": order["id"]},
+        className="button small",
+        **{"data-needs-user": "1", "aria-label": f"{step[1]} {order['id']}"},
+    )
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
-    """Start, finish, import."""
+    """Start, finish, import, and how far the orders are."""
+
+    again.register(backend, cb, "orders", ("orders-live",), lambda *asked: [_drawn(*asked)])
 
     @cb(
         Output("changed", "data", allow_duplicate=True),

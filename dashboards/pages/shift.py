@@ -1,9 +1,7 @@
 """The shift report: readable in 90 seconds, on one sheet of paper."""
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 
 import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
@@ -88,7 +86,7 @@ def _toolbar(backend: Backend, day: date, shift: ShiftView | None) -> Component:
     def step(text: str, found: ShiftView | None) -> Component:
         if found is None:
             return html.Span(text, className="chip off", **{"aria-disabled": "true"})
-        named = f"{text}: {found['name']} {words.moment(found['start'], zone, now)}"
+        named = f"{text}: {words.shift_name(found)} {words.moment(found['start'], zone, now)}"
         return dcc.Link(text, href=parts.link(PATH, {}, start=found["start"]), className="chip", title=named)
 
     # A date field of the browser's own: Dash's picker breaks accessibility rules (aria-expanded on a div).
@@ -99,7 +97,7 @@ def _toolbar(backend: Backend, day: date, shift: ShiftView | None) -> Component:
         debounce=0.6,
     )
     options = [
-        (s["start"], f"{s['name']} {parts.utc(s['start']).astimezone(zone):%H:%M}")
+        (s["start"], f"{words.shift_name(s)} {parts.utc(s['start']).astimezone(zone):%H:%M}")
         for s in _of_day(backend, day)
     ]
     return html.Div(
@@ -206,7 +204,6 @@ def _head(backend: Backend, shift: ShiftView, restatements: int) -> Component:
     changed = f"as corrected, {restatements} {'restatement' if restatements == 1 else 'restatements'} below"
     pieces = [
         plant.site.name,
-        *([f"crew {shift['crew']}"] if shift.get("crew") else []),
         state,
         *([changed] if restatements else []),
         f"OEE as {CONVENTIONS[plant.settings.convention]}",
@@ -214,7 +211,7 @@ def _head(backend: Backend, shift: ShiftView, restatements: int) -> Component:
     return html.Div(
         [
             html.H2(
-                f"{shift['name']}, {start.astimezone(zone):%A %d %B %Y}, "
+                f"{words.shift_name(shift)}, {start.astimezone(zone):%A %d %B %Y}, "
                 f"{start.astimezone(zone):%H:%M} – {end.astimezone(zone):%H:%M}"
             ),
             html.Span(" · ".join(pieces), className="muted"),
@@ -303,7 +300,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
         prevent_initial_call=True,
     )
     def pick(day: str | None, search: str | None) -> Any:
-        query: Mapping[str, str] = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+        query = params.query(search)
         if not day or day < FIRST:  # a year half typed
             return no_update
         zone = backend.plant.site.zone

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 
 import polars as pl
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from analytics.spc.study import in_force
-from dashboards import inspectionform, inspections, params, parts, spc, spccharts, words
+from dashboards import again, inspectionform, inspections, params, parts, spc, spccharts, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
@@ -27,8 +26,8 @@ PERIODS = {
     "month": "30 days",
 }
 MONTH = timedelta(days=30)
-AGAIN = 5000
-"""Milliseconds between two looks for new points."""
+AGAIN = 5
+"""Seconds between two looks for new points."""
 ROWS = 15
 """Violations listed: the newest ones."""
 KINDS = {"p": "p: share", "np": "np: count", "u": "u: per part", "c": "c: count"}
@@ -47,7 +46,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             inspectionform.form(backend, asked, signal) if inspected else None,
             _decide(),
             html.Div(below, id="spc-rows", className="stacked"),
-            dcc.Interval(id="spc-again", interval=AGAIN),
+            again.clock("spc", AGAIN),
         ],
         className="page",
     )
@@ -385,21 +384,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
 
     inspectionform.register(backend, cb)
 
-    @cb(
-        Output("spc-live", "children"),
-        Output("spc-rows", "children"),
-        Input("spc-again", "n_intervals"),
-        State("url", "search"),
-        State("theme-name", "data"),
-        prevent_initial_call=True,
-    )
-    def again(turn: int | None, search: str | None, theme: str | None) -> tuple[Any, Any]:
-        if not turn:
-            return no_update, no_update
-        try:
-            return _drawn(backend, _query(search), theme or "light")
-        except Refused:
-            return no_update, no_update
+    again.register(backend, cb, "spc", ("spc-live", "spc-rows"), _drawn)
 
     @cb(
         Output("changed", "data", allow_duplicate=True),
@@ -426,7 +411,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
             return no_update, no_update
         if not user:
             return no_update, message(NOBODY, bad=True)
-        query, what = _query(search), ctx.triggered_id
+        query, what = params.query(search), ctx.triggered_id
         if not isinstance(what, dict):
             if what == "spc-unfreeze":
                 return attempt(lambda: _unfreeze(backend, query, user, why or ""), "Back in phase 1")
@@ -455,10 +440,6 @@ def _exclude(
     shown = spc.find(backend, asked, _window(backend, query))
     entry = spc.excluding(shown, params.instant("time", time), excluded, backend.now(), user, why)
     backend.exclude_point(asked.machine, asked.signal, entry)
-
-
-def _query(search: str | None) -> dict[str, str]:
-    return dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
 
 
 PAGE = Page(path=PATH, title="SPC", icon="spc", order=16, layout=layout, register=register)

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 import polars as pl
 from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import charts, params, parts, trends, words
+from dashboards import again, charts, params, parts, trends, words
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend, Refused
@@ -21,9 +20,8 @@ PATH = "/trends"
 PERIODS = {"shift": "This shift", "day": "24 hours", "week": "7 days", "month": "30 days"}
 MOST = 6
 """Signals drawn at once."""
-SHORTEST = timedelta(seconds=10)
-"""A window is not zoomed into further."""
-_TYPED = "%Y-%m-%d %H:%M"
+AGAIN = 15
+"""Seconds between two looks for new values."""
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
@@ -44,26 +42,41 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             ],
             className="page",
         )
+    return html.Div(
+        [
+            _toolbar(backend, query, machine, offered, _chosen(query, offered), window),
+            html.Div(_drawn(backend, query, theme), id="trend-live", className="stacked"),
+            again.clock("trend", AGAIN, going="from" not in query or window.end >= backend.now()),
+        ],
+        className="page",
+    )
+
+
+def _chosen(query: Query, offered: Sequence[Signal]) -> list[Signal]:
     named = params.choices("signals", [query.get("signals", "")], [s.id for s in offered])
-    shown = [s for s in offered if s.id in named][:MOST] or list(offered[:MOST])
+    return [s for s in offered if s.id in named][:MOST] or list(offered[:MOST])
+
+
+def _drawn(backend: Backend, query: Query, theme: str) -> list[Component]:
+    """All that changes while somebody looks: the chart, and the table."""
+    plant, window = backend.plant, _window(backend, query)
+    machine = _machine(plant, query.get("machine", ""))
+    assert machine is not None
+    shown = _chosen(query, trends.signals(plant, machine.id))
     every = trends.bucket(window)
     thinned = backend.trend(window, every, [machine.id], [s.id for s in shown])
     last = backend.last(window.end, [machine.id])
     losses = dcc.Link(
         "Stops of this machine", href=parts.link("/losses", {}, machine=machine.id), className="button small"
     )
-    return html.Div(
-        [
-            _toolbar(backend, query, machine, offered, shown, window),
-            parts.panel(
-                f"{machine.name}: {_span(window, plant.site.zone)}",
-                _chart(backend, shown, thinned, last, every, window, theme),
-                extra=losses,
-            ),
-            parts.panel("In numbers", _table(backend, shown, thinned, last)),
-        ],
-        className="page",
-    )
+    return [
+        parts.panel(
+            f"{machine.name}: {_span(window, plant.site.zone)}",
+            _chart(backend, shown, thinned, last, every, window, theme),
+            extra=losses,
+        ),
+        parts.panel("In numbers", _table(backend, shown, thinned, last)),
+    ]
 
 
 def _machine(plant: Plant, name: str) -> Equipment | None:
@@ -197,7 +210,7 @@ def _times(backend: Backend, query: Query, window: Window) -> Component:
 
 def _field(name: str, label: str, at: datetime, zone: ZoneInfo) -> Component:
     typed = dcc.Input(
-        id=name, type="text", value=f"{at.astimezone(zone):{_TYPED}}", autoComplete="off", size="16"
+        id=name, type="text", value=f"{at.astimezone(zone):{params.TYPED}}", autoComplete="off", size="16"
     )
     return html.Label([f"{label} ", typed], htmlFor=name)
 
@@ -269,25 +282,6 @@ def _newest(sample: Mapping[str, Any] | None) -> str:
     return said + {BAD: " (bad)", UNCERTAIN: " (uncertain)"}.get(sample["quality"], "")
 
 
-def typed_window(start: str, end: str, zone: ZoneInfo) -> Window:
-    """Two wall times of the plant as people type them.
-
-    Raises:
-        Refused: one that is none, or too near or too far from the other.
-    """
-    times = []
-    for name, text in (("From", start), ("To", end)):
-        try:
-            times.append(datetime.strptime(text.strip(), _TYPED).replace(tzinfo=zone).astimezone(UTC))
-        except (ValueError, OverflowError):
-            raise Refused(f"{name}: write it like 2026-03-01 06:00") from None
-    if times[1] - times[0] < SHORTEST:
-        raise Refused("To: give a time after From")
-    if times[1] - times[0] > params.LONGEST:
-        raise Refused(f"To: at most {params.LONGEST.days} days after From")
-    return Window(*times)
-
-
 def zoomed(relayout: Mapping[str, Any] | None, zone: ZoneInfo) -> Window | None:
     """The window a drag across the chart chose; None for anything else that happened to it."""
     edges = [(relayout or {}).get(f"xaxis.range[{side}]") for side in (0, 1)]
@@ -297,11 +291,13 @@ def zoomed(relayout: Mapping[str, Any] | None, zone: ZoneInfo) -> Window | None:
     start, end = (
         datetime.fromisoformat(str(edge)[:19]).replace(tzinfo=zone).astimezone(UTC) for edge in edges
     )
-    return Window(start, end) if end - start >= SHORTEST else None
+    return Window(start, end) if end - start >= params.SHORTEST else None
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
-    """Choosing a window by dragging and by typing; both end in the address."""
+    """New values; choosing a window by dragging and by typing, which both end in the address."""
+
+    again.register(backend, cb, "trend", ("trend-live",), lambda *asked: [_drawn(*asked)])
 
     @cb(
         Output("url", "search", allow_duplicate=True),
@@ -330,13 +326,13 @@ def register(backend: Backend, cb: Callbacks) -> None:
         if not (clicks or one or two):
             return no_update, no_update
         try:
-            return _search(search, typed_window(start or "", end or "", backend.plant.site.zone)), ""
+            return _search(search, params.typed_window(start or "", end or "", backend.plant.site.zone)), ""
         except Refused as refused:
             return no_update, str(refused)
 
 
 def _search(search: str | None, window: Window) -> str:
-    query = dict(parse_qsl((search or "").lstrip("?"), max_num_fields=50))
+    query = params.query(search)
     return _to(query, window).removeprefix(PATH)
 
 

@@ -14,7 +14,8 @@ from plotly import graph_objects
 from dashboards import charts, trends
 from dashboards.app import create_app
 from dashboards.live import Broadcast
-from dashboards.pages.trends import layout, typed_window, zoomed
+from dashboards.pages.trends import layout, zoomed
+from dashboards.params import typed_window
 from dashboards.ports import Refused
 from dashboards.words import value
 from plant.frames import TREND, Window
@@ -76,7 +77,7 @@ def test_nothing_is_drawn_across_a_gap() -> None:
     shown = [charts.Trend("temperature", "°C", trends.pieces(series(0, 1, 10, 11), MINUTE))] * 2
     shifts = [
         {"id": str(n), "name": f"<b>S{n}", "start": (NOON + timedelta(hours=8 * n)).isoformat(),
-         "end": (NOON + timedelta(hours=8 * n + 8)).isoformat()}
+         "end": (NOON + timedelta(hours=8 * n + 8)).isoformat(), "crew": None}
         for n in range(2)
     ]  # fmt: skip
     window = Window(NOON, NOON + timedelta(hours=10))
@@ -109,7 +110,7 @@ def test_the_page_draws_every_signal_with_its_unit_and_numbers(board_backend: An
     names = [note["text"] for note in chart["layout"]["annotations"]]
     assert any("temperature" in n and "°C" in n for n in names)
     assert any("pressure" in n and "bar" in n for n in names)
-    assert {"Early", "Late", "Night"} <= set(names)
+    assert {"Early", "Late", "Night, crew C"} <= set(names)
     assert len(chart["data"]) == 4
     text = said(page)
     for piece in ("Filler: 03 Mar 10:03 – 04 Mar 10:03", "Mean of every 2 min", "°C", "ago", "✓ temperature"):
