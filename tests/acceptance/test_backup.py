@@ -241,6 +241,7 @@ def test_numbers_once_given_out_are_not_given_again(lived: Lived, tmp_path: Path
     assert numbers[0] is not None and numbers[0] > 0 and numbers[1] == numbers[0]
 
 
+@pytest.mark.slow
 def test_late_samples_the_records_do_not_know_yet_are_derived_after_the_restore(
     lived: Lived, tmp_path: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_late_samples_the_records_do_not_know_yet_are_derived_after_the_restore(
     assert late not in set(before["start"])
 
 
+@pytest.mark.slow
 def test_what_was_stored_or_waits_when_the_backup_begins_is_in_it_whatever_happens_meanwhile(
     lived: Lived, tmp_path: Path
 ) -> None:

@@ -286,6 +286,7 @@ def test_what_moves_no_figure_restates_nothing(corrected: Corrected) -> None:
     assert_frame_equal(corrected.stored(["a"]), rows)
 
 
+@pytest.mark.slow
 def test_a_split_stop_can_be_split_again_merged_and_undone(corrected: Corrected) -> None:
     start, end = inside(corrected, shortest=300)
     before, reported, backend = corrected.stored(), corrected.reported(), corrected.backend
@@ -414,6 +415,7 @@ def test_a_cycle_from_a_date_restates_from_that_date_on_also_after_a_restart(cor
     assert all(p["corrected"]["performance"] < p["reported"]["performance"] for p in restated)
 
 
+@pytest.mark.slow
 def test_a_reason_that_is_planned_now_and_another_threshold_restate_what_they_change(
     corrected: Corrected,
 ) -> None:
@@ -464,6 +466,7 @@ def test_samples_that_come_in_order_but_after_their_shift_was_closed_restate_it(
     assert corrected.reported() == reported
 
 
+@pytest.mark.slow
 def test_a_stop_is_moved_and_moved_back(corrected: Corrected) -> None:
     reported, before = corrected.reported(), corrected.stored()
     start, end = inside(corrected)

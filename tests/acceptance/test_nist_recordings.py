@@ -81,6 +81,7 @@ def test_the_mazak_day(start: list[str], unknown: float) -> None:
     assert sum(r["counts"]["total"] for r in rows) == 0, "the counter only ever read 0: nothing was made"
 
 
+@pytest.mark.slow
 def test_the_hurco_day_invents_no_parts(tmp_path: Path) -> None:
     plant = tmp_path / "plant.toml"
     plant.write_text(HURCO_PLANT)

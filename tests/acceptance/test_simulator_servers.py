@@ -71,6 +71,7 @@ def _wait_gone(pids: list[int]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_last_readings_equal_the_model_and_the_truth_files_equal_its_log(served: tuple[Plant, Path]) -> None:
     plant, folder = served
     assert plant.message() == {"done": True}

@@ -142,6 +142,7 @@ def test_values_arrive_with_the_sources_own_time(protocol: str, run: Run) -> Non
     run(body)
 
 
+@pytest.mark.slow
 def test_a_loss_is_said_once_and_the_connection_comes_back(protocol: str, run: Run) -> None:
     async def body(device: Device) -> None:
         await device.put(6, "a", now())

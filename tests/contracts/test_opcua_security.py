@@ -295,6 +295,7 @@ def test_the_open_answer_cannot_hide_what_is_offered(
     run(body())
 
 
+@pytest.mark.slow
 def test_the_channel_is_made_with_the_trusted_certificate_only(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def test_what_is_older_than_the_memory_is_named_and_changes_nothing() -> None:
     assert_frame_equal(live.ledger(window), before)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     store = Store()
     live = fold(store)
