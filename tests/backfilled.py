@@ -136,9 +136,11 @@ def samples(seed: int = 1, machines: tuple[str, ...] = MACHINES, start: datetime
     return pl.DataFrame(rows, schema=dict(SAMPLES), orient="row")
 
 
-def make(folder: Path, of: pl.DataFrame) -> tuple[Plant, DataFolder]:
-    """A data folder with these samples in its history."""
-    plant, data = load(plant_file(folder)), DataFolder(folder / "data")
+def make(folder: Path, of: pl.DataFrame, kept_in: str = "") -> tuple[Plant, DataFolder]:
+    """A data folder with these samples in its history. `kept_in`: `[historian]` and `[records]` of the plant file."""
+    file = plant_file(folder)
+    file.write_text(file.read_text() + kept_in)
+    plant, data = load(file), DataFolder(folder / "data")
     with closing(open_historian(plant, data.beside())) as historian:
         historian.write(of)
         historian.compact()

@@ -1,5 +1,6 @@
 """A backfill stores what one derivation of everything gives, however it is cut, as often as it is repeated."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 from infra.backfill import partitions, run
 from infra.backfill.partitions import BackfillError
 from infra.folder import DataFolder
+from infra.influxdb.server import running
 from infra.ledger.joined import components, joined
 from infra.ledger.reported import figures
 from infra.records.audit import Audit
@@ -151,6 +153,32 @@ def test_a_counter_goes_on_from_its_last_reading_however_long_ago(tmp_path: Path
 def test_two_processes_give_the_same(works: tuple[Plant, DataFolder]) -> None:
     backfill(*works, workers=2)
     assert_frame_equal(stored(*works), at_once(works[0], samples()))
+
+
+@pytest.mark.server
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_site_with_influxdb_and_postgresql_gives_the_same(
+    workers: int, tmp_path: Path, records_url: Callable[..., str]
+) -> None:
+    with running(tmp_path / "influx") as server:
+        kept_in = f"""
+[historian]
+kind = "influxdb"
+url = "{server.url}"
+bucket = "{server.bucket}"
+token = "{server.token}"
+user = "{server.user}"
+password = "{server.password}"
+[records]
+url = "{records_url("postgresql")}"
+"""
+        works = make(tmp_path, samples(), kept_in)
+        done = backfill(*works, workers=workers)
+        assert_frame_equal(stored(*works), at_once(works[0], samples()))
+        assert (done.machines, done.kept) == (len(MACHINES), 0)
+        again = backfill(*works, workers=workers)
+        assert (again.samples, again.changed) == (done.samples, []), "it does not tell whether they changed"
 
 
 def test_a_worker_that_does_not_see_the_data_says_so(works: tuple[Plant, DataFolder]) -> None:
