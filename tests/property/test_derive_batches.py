@@ -33,6 +33,7 @@ from plant.model import (
 )
 from plant.states import MachineState
 from tests.examples import examples
+from tests.stored import Store
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STATES = {
@@ -151,23 +152,6 @@ CORRECTED = pl.DataFrame(
     schema=dict(CORRECTIONS),
     orient="row",
 )
-
-
-class Store:
-    """Everything ever sent, as a historian would return it: unique, the row received last."""
-
-    def __init__(self) -> None:
-        self.samples = empty(SAMPLES)
-
-    def add(self, batch: pl.DataFrame) -> None:
-        rows = pl.concat([self.samples, batch]).sort("equipment", "signal", "time", "received")
-        self.samples = rows.unique(["equipment", "signal", "time"], keep="last", maintain_order=True)
-
-    def read(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
-        return self.samples.filter(
-            pl.col("equipment").is_in(list(equipment)),
-            pl.col("time").is_between(window.start, window.end, closed="left"),
-        )
 
 
 @examples(30)

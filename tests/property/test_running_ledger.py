@@ -34,6 +34,7 @@ from plant.model import (
 )
 from plant.states import MachineState
 from tests.examples import examples
+from tests.stored import Store
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STATES = {
@@ -91,21 +92,6 @@ ORDERS = pl.DataFrame({"order": ["A", "B"], "material": ["p", "q"]})
 def at(second: float) -> datetime:
     """Seconds from 23:00 local, an hour after the fold's memory begins."""
     return START + timedelta(seconds=second)
-
-
-class Store:
-    def __init__(self) -> None:
-        self.samples = empty(SAMPLES)
-
-    def add(self, batch: pl.DataFrame) -> None:
-        rows = pl.concat([self.samples, batch]).sort("equipment", "signal", "time", "received")
-        self.samples = rows.unique(["equipment", "signal", "time"], keep="last", maintain_order=True)
-
-    def read(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
-        return self.samples.filter(
-            pl.col("equipment").is_in(list(equipment)),
-            pl.col("time").is_between(window.start, window.end, closed="left"),
-        )
 
 
 @st.composite

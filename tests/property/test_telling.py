@@ -34,6 +34,7 @@ from plant.model import (
 )
 from plant.states import MachineState
 from tests.examples import examples
+from tests.stored import Store
 
 START = datetime(2026, 3, 28, 22, tzinfo=UTC)
 SPAN = 900
@@ -167,23 +168,6 @@ def frame(drawn: Sequence[Drawn], received: int = 1000) -> pl.DataFrame:
         for order, (second, machine, signal, value, text, quality) in enumerate(drawn)
     ]
     return pl.DataFrame(rows, schema=dict(SAMPLES), orient="row")
-
-
-class Store:
-    """Everything ever sent, as a historian would return it: unique, the row received last."""
-
-    def __init__(self) -> None:
-        self.samples = empty(SAMPLES)
-
-    def add(self, batch: pl.DataFrame) -> None:
-        rows = pl.concat([self.samples, batch]).sort("equipment", "signal", "time", "received")
-        self.samples = rows.unique(["equipment", "signal", "time"], keep="last", maintain_order=True)
-
-    def read(self, equipment: Sequence[str], window: Window) -> pl.DataFrame:
-        return self.samples.filter(
-            pl.col("equipment").is_in(list(equipment)),
-            pl.col("time").is_between(window.start, window.end, closed="left"),
-        )
 
 
 @examples(15)
