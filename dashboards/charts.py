@@ -68,10 +68,25 @@ SHOWN: Mapping[TimeCategory, tuple[str, str]] = {
 """Word and colour of each category."""
 
 
+_TIMES = (
+    {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%d %b"},
+    {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%d %b"},
+    {"dtickrange": [86_400_000, "M1"], "value": "%d %b\n%Y"},
+    {"dtickrange": ["M1", None], "value": "%b %Y"},
+)
+"""How the ticks of a time axis are written, by the milliseconds between them; the second line where it changes."""
+
+
 def frame(theme: str, height: int) -> dict[str, Any]:
     """The layout all charts begin with."""
     colours = COLOURS[theme]
-    axis = {"gridcolor": colours["line"], "zerolinecolor": colours["line"], "linecolor": colours["line"]}
+    axis = {
+        "gridcolor": colours["line"],
+        "zerolinecolor": colours["line"],
+        "linecolor": colours["line"],
+        "title": {"font": {"size": 13, "color": colours["muted"]}, "standoff": 6},
+        "tickformatstops": _TIMES,
+    }
     return {
         "height": height,
         "paper_bgcolor": colours["surface"],
@@ -114,7 +129,7 @@ def pareto(
         measure
     ]
     layout["xaxis"] |= {
-        "title": {"text": title, "font": {"size": 13}},
+        "title": layout["xaxis"]["title"] | {"text": title},
         "rangemode": "tozero",
         "fixedrange": True,
     }
@@ -124,7 +139,8 @@ def pareto(
         "side": "top",
         "range": [0, 1.02],
         "tickformat": ".0%",
-        "dtick": 0.2,
+        "dtick": 0.25,
+        "tickangle": 0,
         "showgrid": False,
         "fixedrange": True,
         "color": colours["muted"],

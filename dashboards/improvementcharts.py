@@ -10,6 +10,8 @@ from dashboards.words import length, percent, points
 
 ROW = 34
 """Pixels of a bar."""
+_NOTE = 16
+"""Pixels of a line of notes above a chart."""
 
 
 def bridge(before: float, effects: Sequence[tuple[str, float]], after: float, theme: str) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def bottleneck(shares: pl.DataFrame, names: Mapping[str, str], theme: str) -> di
             "traceorder": "normal",
         },
     }
-    layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True}
+    layout["xaxis"] |= {"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True, "nticks": 6}
     layout["yaxis"] |= {"autorange": "reversed", "automargin": True, "showgrid": False, "fixedrange": True}
     traces = [
         {
@@ -93,9 +95,12 @@ def cycles(shape: pl.DataFrame, marks: Mapping[str, int | None], theme: str) -> 
     beyond = shape.filter(pl.col("to").is_null())["parts"].sum()
     layout = frame(theme, 280)
     layout |= {"showlegend": False, "bargap": 0.06, "shapes": [], "annotations": []}
-    layout["margin"] |= {"t": 46, "l": 52, "r": 20}
-    layout["xaxis"] |= {"title": {"text": "seconds a part"}, "rangemode": "tozero", "showgrid": False}
-    layout["yaxis"] |= {"title": {"text": "parts"}, "rangemode": "tozero"}
+    known = sorted((at / 1e6, name) for name, at in marks.items() if at is not None)
+    layout["margin"] |= {"t": 12 + _NOTE * len(known), "l": 66, "r": 20}
+    layout["xaxis"] |= {"rangemode": "tozero", "showgrid": False, "fixedrange": True}
+    layout["xaxis"]["title"] |= {"text": "seconds a part"}
+    layout["yaxis"] |= {"rangemode": "tozero", "fixedrange": True}
+    layout["yaxis"]["title"] |= {"text": "parts"}
     middle = ((pl.col("from") + pl.col("to")) / 2e6).alias("middle")
     width = ((pl.col("to") - pl.col("from")) / 1e6).alias("width")
     bars = {
@@ -106,19 +111,15 @@ def cycles(shape: pl.DataFrame, marks: Mapping[str, int | None], theme: str) -> 
         "hovertemplate": "%{x:.2f} s: %{y} parts<extra></extra>",
         "marker": {"color": colours["running"]},
     }
-    known = [(name, at / 1e6) for name, at in marks.items() if at is not None]
-    for number, (name, at) in enumerate(known):
+    end = closed["to"].max()
+    for number, (at, name) in enumerate(known):
         line = {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
         layout["shapes"].append(line | {"line": {"color": colours["ink"], "width": 1.5, "dash": "dot"}})
-        place = {
-            "x": at,
-            "y": 1.0 + 0.085 * (number % 2),
-            "yref": "paper",
-            "yanchor": "bottom",
-            "showarrow": False,
-        }
+        # A line of its own for each, written away from the edge it is near.
+        place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": _NOTE * number}
+        side = "right" if isinstance(end, int) and at > end / 2e6 else "left"
         layout["annotations"].append(
-            place | {"text": f"{name} {at:.3g} s", "xanchor": "left", "font": {"size": 12}}
+            place | {"text": f"{name} {at:.3g} s", "xanchor": side, "showarrow": False, "font": {"size": 12}}
         )
     if beyond:
         note = {"text": f"{beyond:,} parts took longer", "xref": "paper", "yref": "paper", "x": 1, "y": 0.92}

@@ -285,13 +285,14 @@ def histogram(
     layout |= {"showlegend": False, "bargap": 0.06}
     layout["margin"] |= {"l": 62, "r": 16, "t": 30, "b": 40}
     layout["xaxis"] |= {
-        "title": {"text": escape(unit)},
+        "title": layout["xaxis"]["title"] | {"text": escape(unit)},
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
         "range": [min(shown) - room, max(shown) + room],
     }
-    layout["yaxis"] |= {"title": {"text": "values"}, "rangemode": "tozero", "fixedrange": True}
+    layout["yaxis"] |= {"rangemode": "tozero", "fixedrange": True}
+    layout["yaxis"]["title"] |= {"text": "values"}
     bars = {
         "type": "bar",
         "x": [low + width * (i + 0.5) for i in range(bins)],

@@ -46,7 +46,7 @@ def panel(
             cause,
             words.length(stop["seconds"]),
             *([kpitables.money(plant, cost)] if money else []),
-            stop["order"] or words.NONE,
+            html.Span(stop["order"] or words.NONE, className="whole"),
             dcc.Link(
                 "Give reason" if stop["key"] == figures.UNCODED else "Change",
                 href=parts.link(

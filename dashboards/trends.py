@@ -56,12 +56,14 @@ def pieces(series: pl.DataFrame, every: timedelta) -> list[pl.DataFrame]:
     """One signal's rows of `plant.frames.TREND` cut where data is missing.
 
     A signal that usually comes less often than once a bucket is not cut between its samples: missing is what
-    is longer than its usual step. Each row gets its `end`: the next row of the piece, or
-    its usual step later.
+    is longer than its usual step. Nor is one cut that comes once a bucket, now a little early and now a little late.
+    Each row gets its `end`: the next row of the piece, or its usual step later.
     """
     step = series["time"].diff()
     median = step.median()
     usual = max(every, median) if isinstance(median, timedelta) else every
-    cut = series.with_columns(piece=(step.fill_null(timedelta(0)) > 1.5 * usual).cum_sum())
+    single = series["count"].median() == 1
+    longest = max(1.5 * usual, 2 * every) if single else 1.5 * usual
+    cut = series.with_columns(piece=(step.fill_null(timedelta(0)) > longest).cum_sum())
     after = pl.col("time").shift(-1).over("piece").fill_null(pl.col("time") + usual)
     return cut.with_columns(end=after).partition_by("piece", include_key=False, maintain_order=True)

@@ -74,7 +74,7 @@
         }));
       }
       text(uncoded, L.format.number(b.uncoded));
-      text(stops, `  of ${L.format.number(b.stops)} stops`);
+      text(stops, `  of ${L.format.number(b.stops)} stop${b.stops === 1 ? "" : "s"}`);
       text(uncodedShare, b.uncoded_share == null ? "" : `${L.format.percent(b.uncoded_share)} % of stop time · `);
       attr(goal, "data-judge", b.uncoded_share != null && b.uncoded_share >= GOAL ? "behind" : "none");
     };

@@ -73,9 +73,12 @@
     history.replaceState(history.state, "", url);
   };
 
+  let marked = null;
   const drawNavigation = () => {
     for (const link of document.querySelectorAll(".nav a")) attr(link, "aria-current", link.dataset.page === location.pathname ? "page" : null);
-    const title = document.querySelector('.nav a[aria-current="page"]')?.textContent;
+    const current = document.querySelector('.nav a[aria-current="page"]'), title = current?.textContent;
+    if (current && current !== marked) current.scrollIntoView({ block: "nearest", inline: "center" });   // a phone shows some of them
+    marked = current;
     document.title = title ? `${title} · ${L.plant.site.name}` : L.plant.site.name;
   };
   document.addEventListener("click", (event) => {
@@ -99,9 +102,9 @@
     const b = L.board;
     if (!b) return;
     const scope = byId("scope");
-    if (!scope.firstChild) scope.append(h("span"), h("span", { class: "in-shift" }));
-    text(scope.firstChild, `${b.lines.length === 1 ? b.lines[0].name : "All lines"} · ${b.machines.length} machines`);
-    text(scope.lastChild, b.shift ? ` · ${shiftName(b.shift)}` : "");   // where the shift's own place is too narrow
+    if (!scope.firstChild) scope.append(h("span", { class: "in-shift" }), h("span"));
+    text(scope.firstChild, b.shift ? `${shiftName(b.shift)} · ` : "");   // where the shift's own place is too narrow
+    text(scope.lastChild, `${b.lines.length === 1 ? b.lines[0].name : "All lines"} · ${b.machines.length} machines`);
     const fresh = b.alerts.filter((a) => a.state === "unacknowledged").length;
     const badge = byId("bell").querySelector(".badge");
     text(badge, String(fresh));

@@ -151,14 +151,14 @@ def _standards(backend: Backend, cycles: pl.DataFrame, query: Query, theme: str)
         text = "No cycle times in this window: a machine needs a part counter and something it makes."
         return parts.panel("Ideal cycles", html.P(text, className="empty"))
     chosen = query.get("product") or f"{found['equipment'][0]}|{found['material'][0]}"
-    rows = []
+    wrong: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
     for row in found.iter_rows(named=True):
         key = f"{row['equipment']}|{row['material']}"
-        material = plant.materials.get(row["material"])
-        rows.append(
+        (others if row["proposal"] is None else wrong).append(
             (
                 dcc.Link(
-                    f"{plant.equipment[row['equipment']].name}, {material.name if material else row['material']}",
+                    f"{plant.equipment[row['equipment']].name}, {_product(plant, row['material'])}",
                     href=parts.link(PATH, query, product=key),
                 ),
                 _seconds(row["ideal"]),
@@ -177,18 +177,29 @@ def _standards(backend: Backend, cycles: pl.DataFrame, query: Query, theme: str)
         row = of.row(0, named=True)
         marks = {"ideal": row["ideal"], "best shown": row["best"], "median": row["median"]}
         bins = shape(cycles.filter(pl.col("equipment") == machine, pl.col("material") == product))
-        title = f"Cycle times of {plant.equipment[machine].name}, {product}"
+        title = f"Cycle times of {plant.equipment[machine].name}, {_product(plant, product)}"
         drawn = [html.H3(title), parts.graph("cycles", charts.cycles(bins, marks, theme))]
     hint = html.P(
         "Best shown: a tenth of the parts were at least as fast. A proposal is for the plant file; nothing changes until "
         "somebody writes it there.",
         className="note",
     )
-    return parts.panel("Ideal cycles", parts.table(heads, rows, "", numeric=(1, 2, 3, 4)), hint, *drawn)
+    calm = "No ideal cycle is known to be wrong."
+    tables: list[Component] = [parts.table(heads, wrong, calm, numeric=(1, 2, 3, 4))]
+    if others:
+        right = parts.table(heads[:-1], [row[:-1] for row in others], "", numeric=(1, 2, 3, 4))
+        summary = html.Summary(f"{len(others)} with nothing to change", className="chip")
+        tables.append(html.Details([summary, right], className="more"))
+    return parts.panel("Ideal cycles", *tables, hint, *drawn)
+
+
+def _product(plant: Plant, material: str) -> str:
+    known = plant.materials.get(material)
+    return known.name if known else material
 
 
 def _seconds(cycle: int | None) -> str:
-    return words.NONE if cycle is None else f"{words.value(cycle / 1e6)} s"
+    return words.NONE if cycle is None else f"{cycle / 1e6:.3g} s"
 
 
 def _proposal(backend: Backend, row: dict[str, Any]) -> Any:
@@ -210,7 +221,7 @@ def _clusters(backend: Backend, ledger: pl.DataFrame, query: Query) -> Component
             words.length((row["end"] - row["start"]).total_seconds()),
             words.number(row["count"]),
             words.length(row["lost"] / 1e6),
-            loss_name(plant, row["reason"]) if row["reason"] else f"state {row['raw']}",
+            _mostly(plant, row),
             row["order"] or words.NONE,
         )
         for row in clusters(ledger).head(SHOWN).iter_rows(named=True)
@@ -218,6 +229,18 @@ def _clusters(backend: Backend, ledger: pl.DataFrame, query: Query) -> Component
     heads = ("Machine", "From", "Over", "Micro-stops", "Lost", "Mostly", "Order")
     empty = "No swarms of micro-stops: never three within ten minutes of each other."
     return parts.panel("Swarms of micro-stops", parts.table(heads, rows, empty, numeric=(2, 3, 4)))
+
+
+def _mostly(plant: Plant, row: dict[str, Any]) -> str:
+    """What most of the time of a swarm was: the reason, or what the plant file says of the machine's own state."""
+    if row["reason"]:
+        return loss_name(plant, row["reason"])
+    if row["raw"] is None:
+        return words.NONE
+    signals = (s for s in plant.state_signals() if s.equipment == row["equipment"])
+    meaning = next((s.states[row["raw"]] for s in signals if row["raw"] in s.states), None)
+    said = f"state {row['raw']}"
+    return f"{meaning.state.value.replace('_', ' ').capitalize()}, {said}" if meaning else said.capitalize()
 
 
 PAGE = Page(path=PATH, title="Improve", icon="improve", order=18, layout=layout)

@@ -8,7 +8,7 @@ from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from analytics.figures.summary import summarise
-from dashboards import figures, params, parts, restated, words
+from dashboards import again, figures, params, parts, restated, words
 from dashboards.callbacks import Callbacks
 from dashboards.kpitables import CONVENTIONS
 from dashboards.pages import Page, Query
@@ -22,6 +22,8 @@ PATH = "/shift"
 NEAR = timedelta(days=31)
 """How far the next and the previous shift are looked for."""
 TICK = timedelta(microseconds=1)
+AGAIN = 20
+"""Seconds between two looks at a running shift."""
 FIRST = "2000"
 """The first year that can be picked."""
 
@@ -36,7 +38,34 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
         )
     start = parts.utc(shift["start"])
     toolbar = _toolbar(backend, start.astimezone(backend.plant.site.zone).date(), shift)
-    return html.Div([toolbar, *_report(backend, shift, query)], className="page")
+    ledger = backend.ledger(_so_far(backend, shift))
+    return html.Div(
+        [
+            toolbar,
+            html.Div(_report(backend, shift, ledger), id="shift-live", className="stacked"),
+            restated.counts_form(backend, PATH, {**query, "start": shift["start"]}, ledger)
+            if _known(ledger)
+            else None,
+            again.clock("shift", AGAIN, going=parts.utc(shift["end"]) > backend.now()),
+        ],
+        className="page",
+    )
+
+
+def _drawn(backend: Backend, query: Query, theme: str) -> list[list[Component]]:
+    """All that changes while somebody looks at a running shift."""
+    shift = _asked(backend, query)
+    if shift is None:
+        return [[_no_shift(backend, query)]]
+    return [_report(backend, shift, backend.ledger(_so_far(backend, shift)))]
+
+
+def _so_far(backend: Backend, shift: ShiftView) -> Window:
+    return Window(parts.utc(shift["start"]), min(backend.now(), parts.utc(shift["end"])))
+
+
+def _known(ledger: pl.DataFrame) -> bool:
+    return bool((ledger["category"] != TimeCategory.UNKNOWN.value).any())
 
 
 def _asked(backend: Backend, query: Query) -> ShiftView | None:
@@ -134,13 +163,10 @@ def _no_shift(backend: Backend, query: Query) -> Component:
     )
 
 
-def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]:
-    plant, now = backend.plant, backend.now()
-    start, end = parts.utc(shift["start"]), parts.utc(shift["end"])
-    window = Window(start, min(now, end))
-    ledger = backend.ledger(window)
-    if not (ledger["category"] != TimeCategory.UNKNOWN.value).any():
-        return [_head(backend, shift, 0), _nothing(backend, start, window.end)]
+def _report(backend: Backend, shift: ShiftView, ledger: pl.DataFrame) -> list[Component]:
+    plant, window = backend.plant, _so_far(backend, shift)
+    if not _known(ledger):
+        return [_head(backend, shift, 0), _nothing(backend, window.start, window.end)]
     whole: dict[str, Any] = next(summarise(ledger, [], plant).iter_rows(named=True), {})
     bars = figures.losses(ledger, plant)
     uncoded = next((loss for loss in bars if loss.uncoded), None)
@@ -163,7 +189,9 @@ def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]
                 words.length(whole.get("unplanned_downtime", 0) / 1e6),
                 f"{uncoded.count} without a reason" if uncoded else "every stop has a reason",
             ),
-            parts.figure("Known time", words.percent(whole.get("coverage"), 0), "the rest has no data"),
+            parts.figure(
+                "Known time", words.percent(whole.get("coverage"), 0), _missing(whole.get("coverage"))
+            ),
         ],
         className="figures-row",
     )
@@ -193,7 +221,6 @@ def _report(backend: Backend, shift: ShiftView, query: Query) -> list[Component]
             ],
             className="columns",
         ),
-        restated.counts_form(backend, PATH, {**query, "start": shift["start"]}, ledger),
     ]
 
 
@@ -258,7 +285,7 @@ def _lines(backend: Backend, ledger: pl.DataFrame) -> Component:
                 words.length(line["unplanned_downtime"] / 1e6),
             )
         )
-    heads = ("Line", "OEE", "Good", f"At {target:.0%} OEE", "Against it", "Reject", "Unplanned")
+    heads = ("Line", "OEE", "Good", f"At {words.percent(target, 0)} OEE", "Against it", "Reject", "Unplanned")
     return parts.table(heads, rows, "Nothing was scheduled.", numeric=(1, 2, 3, 4, 5, 6))
 
 
@@ -282,6 +309,10 @@ def _orders(backend: Backend, window: Window) -> Component:
     return parts.table(("Order", "Product", "State", "Good", "Forecast"), rows, "No order ran.", numeric=(3,))
 
 
+def _missing(coverage: float | None) -> str:
+    return "nothing is missing" if coverage is None or coverage > 0.995 else "of the rest there is no data"
+
+
 def _judge(value: float | None, target: float) -> str:
     if value is None:
         return "none"
@@ -289,9 +320,10 @@ def _judge(value: float | None, target: float) -> str:
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
-    """The form below, and a day that is picked."""
+    """The form below, a day that is picked, and what goes on."""
 
     restated.register(backend, cb)
+    again.register(backend, cb, "shift", ("shift-live",), _drawn)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

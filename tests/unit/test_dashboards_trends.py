@@ -73,6 +73,11 @@ def test_a_slow_signal_is_cut_where_it_is_slower_than_usual() -> None:
     assert [p.height for p in trends.pieces(series(3), MINUTE)] == [1]
 
 
+def test_a_sample_a_bucket_may_come_a_little_late() -> None:
+    once = series(0, 1, 3, 4, 7).with_columns(count=pl.lit(1, pl.Int64))
+    assert [p["mean"].to_list() for p in trends.pieces(once, MINUTE)] == [[0, 1, 3, 4], [7]]
+
+
 def test_nothing_is_drawn_across_a_gap() -> None:
     shown = [charts.Trend("temperature", "°C", trends.pieces(series(0, 1, 10, 11), MINUTE))] * 2
     shifts = [

@@ -117,3 +117,24 @@ def test_the_shape_holds_every_part_once() -> None:
     assert found.filter(pl.col("to").is_null())["parts"].sum() == 3
     edges = found.filter(pl.col("to").is_not_null()).select("from", "to").rows()
     assert all(low < high for low, high in edges)
+
+
+def test_fast_parts_are_shaped_by_what_they_take_together() -> None:
+    """A counter read twice a second, of a machine that takes 0.75 s a part: readings of 0.5 and of 1 s."""
+    rows = [
+        ("m", DAY + timedelta(hours=6, seconds=0.75 * n), 500_000 if n % 2 else 1_000_000, 1)
+        for n in range(400)
+    ]
+    frame = pl.DataFrame(rows, schema=dict(CYCLES), orient="row")
+    found = shape(rated_cycles(frame, empty(ORDER_RUNS), plant()))
+    assert found["parts"].sum() == 400
+    near = found.filter(pl.col("to") > 700_000, pl.col("from") < 800_000)
+    assert near["parts"].sum() == 400
+
+
+def test_slow_parts_are_shaped_one_by_one() -> None:
+    rows = [
+        ("m", DAY + timedelta(hours=6, seconds=5 * n), 4_000_000 + 2_000_000 * (n % 2), 1) for n in range(40)
+    ]
+    frame = pl.DataFrame(rows, schema=dict(CYCLES), orient="row")
+    assert shape(rated_cycles(frame, empty(ORDER_RUNS), plant()))["parts"].to_list() == [20, 20]
