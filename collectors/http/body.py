@@ -2,7 +2,7 @@
 
 JSON: `{"samples": [{"signal": "filler/state", "time": "2026-01-31T06:00:00Z", "value": 6}, ...]}`. `time` is ISO 8601 with
 a zone or a number since 1970 (s, ms, us or ns); left out, it is when the body came. `quality` is good, uncertain or bad;
-a value of null is "no value".
+a value of null is "no value", and so is an empty text but of an order, a product or an alarm: there it means none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,7 +85,11 @@ def parse(body: bytes, signals: Sequence[Signal], received: datetime) -> pl.Data
         joined.with_columns(
             pl.col("time").fill_null(pl.lit(received).cast(TIME)),
             pl.when(~pl.col("keep_text")).then(numeric).alias("value"),
-            pl.when(pl.col("keep_text")).then(as_text).when(numeric.is_null()).then("text").alias("text"),
+            pl.when(pl.col("keep_text"))
+            .then(as_text)
+            .when(numeric.is_null() & (pl.col("text") != ""))
+            .then("text")
+            .alias("text"),
         ),
         received,
     )
@@ -113,6 +117,6 @@ def _row(index: int, row: Mapping[str, object]) -> tuple[object, ...]:
     quality = QUALITIES[str(row.get("quality", "good"))]
     if quality == BAD:
         value = None
-    text = value if isinstance(value, str) and value.strip() else None
+    text = value.strip() and value if isinstance(value, str) else None
     numeric = float(value) if isinstance(value, int | float) else None
     return index, row["signal"], None if when is None else str(when), numeric, text, quality

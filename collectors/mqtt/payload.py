@@ -332,7 +332,7 @@ def _quality(found: Any) -> int:
 
 
 def _read(value: Any, keep_text: bool) -> tuple[float | None, str | None]:
-    """Number and text of a JSON value; neither: it says it has none."""
+    """Number and text of a JSON value; neither: it says it has none. An empty text that is kept says that there is none."""
     if isinstance(value, float | int):  # true and false too
         if not math.isfinite(value):
             return None, None
@@ -341,7 +341,7 @@ def _read(value: Any, keep_text: bool) -> tuple[float | None, str | None]:
         return None, _plain(value)
     if isinstance(value, str):
         if not value.strip():
-            return None, None
+            return None, "" if keep_text else None
         if not keep_text and _number(value):
             number = float(value)
             return (number if math.isfinite(number) else None), None

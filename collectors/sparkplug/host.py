@@ -378,7 +378,8 @@ def _as_role(value: Value, keep_text: bool) -> tuple[float | None, str | None]:
     if value is None:
         return None, None
     if isinstance(value, str):
-        return (None, value) if value.strip() else (None, None)
+        blank = "" if keep_text else None  # no order is not "nobody knows"
+        return None, value if value.strip() else blank
     if not math.isfinite(value):
         return None, None
     if not keep_text:

@@ -48,6 +48,9 @@ def test_values_of_every_kind() -> None:
         {"signal": "line/good", "time": at, "value": 3, "quality": "bad"},
         {"signal": "line/order", "time": at, "value": "0042"},
         {"signal": "line/order", "time": at, "value": 42},
+        {"signal": "line/order", "time": at, "value": " "},
+        {"signal": "line/order", "time": at, "value": None},
+        {"signal": "line/state", "time": at, "value": " "},
     ) == [
         ("state", AT, 6.0, None, GOOD),
         ("state", AT + timedelta(seconds=0.5), 1.0, None, UNCERTAIN),
@@ -57,6 +60,9 @@ def test_values_of_every_kind() -> None:
         ("good", AT, None, None, BAD),
         ("order", AT, None, "0042", GOOD),
         ("order", AT, None, "42", GOOD),
+        ("order", AT, None, "", GOOD),
+        ("order", AT, None, None, BAD),
+        ("state", AT, None, None, BAD),
     ]
     assert taken() == []
 

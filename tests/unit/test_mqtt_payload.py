@@ -107,6 +107,7 @@ def test_a_payload_without_a_value_is_no_value(payload: bytes) -> None:
         (False, Role.STATE, 0.0),
         (42, Role.ORDER, "42"),
         (4.0, Role.ORDER, "4"),
+        (" ", Role.ORDER, ""),
     ],
 )
 def test_values_in_json(found: object, role: Role, value: object) -> None:

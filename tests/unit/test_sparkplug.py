@@ -157,6 +157,14 @@ def test_an_order_stays_text() -> None:
     assert plant.values() == ["43"]
 
 
+def test_an_empty_order_is_none_and_an_empty_text_of_others_no_value() -> None:
+    for role, said in ((Role.ORDER, ("", GOOD)), (Role.STATE, (None, BAD))):
+        plant = Plant(STRING, role)
+        plant.birth("A")
+        (row,) = plant.data(" ").live
+        assert (row.text, row.quality) == said
+
+
 @pytest.mark.parametrize(("said", "quality"), [(192, GOOD), (500, UNCERTAIN), (0, BAD)])
 def test_the_quality_property(said: int, quality: int) -> None:
     plant = Plant()
