@@ -88,6 +88,7 @@ def falling(plant: Plant, ledger: pl.DataFrame, path: str, query: Query) -> Comp
     return parts.panel(
         title,
         html.P(_told(plant, steps, machines), className="note"),
+        *_impossible({step["step"]: step["duration"] for step in steps}),
         html.Div(rows, className="waterfall"),
         extra=html.Span(f"as {CONVENTIONS[plant.settings.convention]}", className="muted"),
     )
@@ -95,7 +96,7 @@ def falling(plant: Plant, ledger: pl.DataFrame, path: str, query: Query) -> Comp
 
 def _row(step: Mapping[str, Any], level: int, whole: int, path: str, query: Query) -> Component:
     name, amount, total = NAMES[step["step"]], step["duration"], step["kind"] == "total"
-    low, high = (0, amount) if total else sorted((level, level + amount))
+    low, high = sorted((0, amount) if total else (level, level + amount))
     place = {"left": f"{100 * low / whole:.3f}%", "width": f"{100 * (high - low) / whole:.3f}%"}
     rows = f"{words.number(step['rows'])} {'row' if step['rows'] == 1 else 'rows'}"
     cells = [
@@ -155,7 +156,30 @@ def six_big(backend: Backend, losses: pl.DataFrame, href: Any = None) -> Compone
     heads = ("Of the planned time known", "", "Time", "Share", "Parts", *(["Cost"] if money else []))
     note = html.P(f"They add up to {kpitables.time(whole)}, to the microsecond.", className="note")
     table = parts.table(heads, rows, "", numeric=(2, 3, 4, 5))
-    return parts.panel(title, table, note, priced(backend.plant), name="six-big")
+    doubts = _impossible({BEHIND.get(row["loss"], row["loss"]): row["duration"] for row in found})
+    return parts.panel(title, table, note, *doubts, priced(backend.plant), name="six-big")
+
+
+def _impossible(amounts: Mapping[str, int]) -> list[Component]:
+    """Why an amount is below zero, and what to do about it."""
+    texts = []
+    if amounts["speed"] < 0:
+        texts.append(
+            f"{NAMES['speed']} is below zero: what was counted takes {words.length(-amounts['speed'] / 1e6)} longer at the "
+            "ideal cycle than the machines ran. An ideal cycle is too slow, or a counter counts too much: see Improve."
+        )
+    texts += [
+        f"{NAMES[step]} are below zero: more good parts were counted than parts in all. Compare the good counter with the "
+        "total counter."
+        for step in ("startup_rejects", "process_defects")
+        if amounts[step] < 0
+    ]
+    if amounts["ideal_good"] < 0:
+        texts.append(
+            "Good parts are below zero: more rejects were counted than parts in all. Compare the reject counter with the "
+            "total counter."
+        )
+    return [html.P(text, className="late") for text in texts]
 
 
 def priced(plant: Plant) -> Component | None:

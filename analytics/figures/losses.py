@@ -154,13 +154,11 @@ STEPS: Mapping[str, tuple[str | None, pl.Expr]] = {
 
 
 def _startup_ideal() -> pl.Expr:
-    """Of a row with classes: all parts of a row have one ideal cycle."""
-    made = pl.col("good") + pl.col("reject") + pl.col("rework")
-    return (
-        pl.when(AMOUNTS["rated_ideal"] != 0, made != 0)
-        .then(pl.col("startup") * (pl.col("ideal") // made))
-        .otherwise(0)
-    )
+    """Of a row with classes: all parts of a row have one ideal cycle, so its rejects and rework tell it too, also where the
+    total counter shows them in another row."""
+    bad = pl.col("reject") + pl.col("rework")
+    cycle = (AMOUNTS["rated_ideal"] - AMOUNTS["rated_ideal_good"]) // bad
+    return pl.when(bad != 0).then(pl.col("startup") * cycle).otherwise(0)
 
 
 SIX_BIG_LOSSES: Mapping[str, tuple[str, str]] = {

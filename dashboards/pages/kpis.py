@@ -201,6 +201,8 @@ def _figure(kpi: Kpi, row: dict[str, Any], most: float, query: Query, of: str | 
     coverage = row["coverage"]
     if kpi.id == "performance" and row["performance_over_one"]:
         pieces.append(html.Small("over 100 %: the ideal cycle is wrong", className="late"))
+    elif kpi.id == "quality" and value is not None and value > 1:
+        pieces.append(html.Small("over 100 %: more good parts than parts", className="late"))
     elif kpi.id == "oee" and coverage is not None and coverage < 0.995:
         pieces.append(html.Small(f"of {words.percent(coverage, 0)} known", className="muted"))
     return html.Div(pieces, className="kpi-cell")

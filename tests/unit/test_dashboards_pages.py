@@ -6,10 +6,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import plotly.io
+import polars as pl
 import pytest
 from plotly import graph_objects
 
-from analytics.figures.losses import waterfall
+from analytics.figures.losses import six_big_losses, waterfall
 from dashboards import charts, figures, losspanels, parts, words
 from dashboards.app import create_app
 from dashboards.live import Broadcast
@@ -150,6 +151,22 @@ def test_a_step_of_the_waterfall_holds_the_minutes_of_its_stops(board_backend: A
     for step, categories in losspanels.STOPPED.items():
         stops = figures.stops(ledger, categories)
         assert stops["duration"].sum() == sum(steps[c] for c in categories), step
+
+
+def test_a_loss_below_zero_says_why(board_backend: Any) -> None:
+    """Twice as many parts as the machines could make, and more good ones than parts."""
+    rows = board_backend.ledger(parts.period(board_backend, "today"))
+    plant = board_backend.plant
+    fine = text_of(losspanels.falling(plant, rows, "/losses", {}))
+    made = pl.col("good") + pl.col("reject") + pl.col("rework")
+    much = rows.with_columns(
+        good=made * 3, reject=-made, ideal=pl.col("ideal") * 2, ideal_good=pl.col("ideal") * 3
+    )
+    told = text_of(losspanels.falling(plant, much, "/losses", {}))
+    listed = text_of(losspanels.six_big(board_backend, six_big_losses(much, plant)))
+    for text in (told, listed):
+        assert "An ideal cycle is too slow" in text and "more good parts were counted than parts" in text
+    assert "below zero" not in fine
 
 
 def test_stops_come_fifteen_at_a_time_and_every_one_once(board_backend: Any) -> None:

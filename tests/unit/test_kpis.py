@@ -402,6 +402,17 @@ def test_losses_in_money() -> None:
     assert by_state["cumulative"].to_list() == pytest.approx([0.6, 1.0])
 
 
+def test_start_up_rejects_a_total_counter_shows_in_another_row_are_start_up_rejects() -> None:
+    """Three rejects of a start-up; the total counter was read just before, so their row has as many good parts too few."""
+    rows = ledger(
+        {"minutes": 10, "category": "running", "material": "p", "good": 10},
+        {"minutes": 1, "category": "running", "material": "p", "good": -3, "reject": 3, "startup": 3},
+    )
+    found = dict(six_big_losses(rows, plant()).select("loss", "duration").iter_rows())
+    assert found["startup_rejects"] == 3 * MINUTE and found["process_defects"] == 0
+    assert found["reduced_speed"] == MINUTE and found["ideal_good"] == 7 * MINUTE
+
+
 def test_what_nobody_knows_is_asked_for_by_name() -> None:
     with pytest.raises(ValueError, match="cannot compute oea: known are"):
         summarise(SHIFT, [], plant(), kpis=["oea"])
