@@ -77,7 +77,9 @@ def falling(plant: Plant, ledger: pl.DataFrame, path: str, query: Query) -> Comp
     if ledger.is_empty():
         return parts.panel(title, html.P("Nothing is known of this window.", className="empty"))
     steps = waterfall(ledger, plant).rows(named=True)
-    whole = steps[0]["duration"]
+    whole = max(
+        step["duration"] for step in steps
+    )  # more than the calendar time where performance is far above 1
     rows, level = [], 0
     for step in steps:
         total = step["kind"] == "total"
@@ -96,7 +98,7 @@ def falling(plant: Plant, ledger: pl.DataFrame, path: str, query: Query) -> Comp
 
 def _row(step: Mapping[str, Any], level: int, whole: int, path: str, query: Query) -> Component:
     name, amount, total = NAMES[step["step"]], step["duration"], step["kind"] == "total"
-    low, high = sorted((0, amount) if total else (level, level + amount))
+    low, high = (max(0, at) for at in sorted((0, amount) if total else (level, level + amount)))
     place = {"left": f"{100 * low / whole:.3f}%", "width": f"{100 * (high - low) / whole:.3f}%"}
     rows = f"{words.number(step['rows'])} {'row' if step['rows'] == 1 else 'rows'}"
     cells = [

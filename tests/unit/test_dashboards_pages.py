@@ -1,6 +1,7 @@
 """The pages without a browser: discovery, callbacks that cannot block, what each page says."""
 
 import inspect
+import re
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -154,19 +155,25 @@ def test_a_step_of_the_waterfall_holds_the_minutes_of_its_stops(board_backend: A
 
 
 def test_a_loss_below_zero_says_why(board_backend: Any) -> None:
-    """Twice as many parts as the machines could make, and more good ones than parts."""
+    """Nine times the parts as the machines could make, and more good ones than parts."""
     rows = board_backend.ledger(parts.period(board_backend, "today"))
     plant = board_backend.plant
     fine = text_of(losspanels.falling(plant, rows, "/losses", {}))
     made = pl.col("good") + pl.col("reject") + pl.col("rework")
     much = rows.with_columns(
-        good=made * 3, reject=-made, ideal=pl.col("ideal") * 2, ideal_good=pl.col("ideal") * 3
+        good=made * 3, reject=-made, ideal=pl.col("ideal") * 9, ideal_good=pl.col("ideal") * 13
     )
     told = text_of(losspanels.falling(plant, much, "/losses", {}))
     listed = text_of(losspanels.six_big(board_backend, six_big_losses(much, plant)))
     for text in (told, listed):
         assert "An ideal cycle is too slow" in text and "more good parts were counted than parts" in text
     assert "below zero" not in fine
+    bars = re.findall(
+        r"'left': '([-.0-9]+)%', 'width': '([-.0-9]+)%'", str(losspanels.falling(plant, much, "/losses", {}))
+    )
+    assert bars and all(
+        float(left) >= 0 <= float(width) and float(left) + float(width) < 100.01 for left, width in bars
+    )
 
 
 def test_stops_come_fifteen_at_a_time_and_every_one_once(board_backend: Any) -> None:
