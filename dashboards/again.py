@@ -1,10 +1,14 @@
-"""Parts of a page that are drawn again while somebody looks. Forms beside them are not, so nobody loses what they type."""
+"""Parts of a page that are drawn again while somebody looks. Forms beside them are not, so nobody loses what they type; and
+what is the same as before stays as it is, with the place somebody reached in it by keyboard or by zooming."""
 
+import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
-from dash import Input, Output, State, dcc, no_update
+from dash import Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
+from plotly.utils import PlotlyJSONEncoder
 
 from dashboards import params
 from dashboards.callbacks import Callbacks
@@ -17,24 +21,40 @@ Draw = Callable[[Backend, Query, str], Sequence[list[Component]]]
 
 def clock(name: str, seconds: float, *, going: bool = True) -> Component:
     """Belongs into the layout. `going`: something can change yet."""
-    return dcc.Interval(id=f"{name}-again", interval=1000 * seconds, disabled=not going)
+    turns = dcc.Interval(id=f"{name}-again", interval=1000 * seconds, disabled=not going)
+    return html.Div([turns, dcc.Store(id=f"{name}-drawn", data=[])], hidden=True)
 
 
 def register(backend: Backend, cb: Callbacks, name: str, places: Sequence[str], draw: Draw) -> None:
     """Have the components of these ids drawn again at each turn of the `clock`."""
-    kept = (no_update,) * len(places)
+    kept = (no_update,) * (len(places) + 1)
 
     @cb(
         *(Output(place, "children") for place in places),
+        Output(f"{name}-drawn", "data"),
         Input(f"{name}-again", "n_intervals"),
+        State(f"{name}-drawn", "data"),
         State("url", "search"),
         State("theme-name", "data"),
         prevent_initial_call=True,
     )
-    def again(turn: int | None, search: str | None, theme: str | None) -> tuple[Any, ...]:
+    def again(
+        turn: int | None, drawn: Sequence[str], search: str | None, theme: str | None
+    ) -> tuple[Any, ...]:
         if not turn:
             return kept
         try:
-            return tuple(draw(backend, params.query(search), theme or "light"))
+            found = draw(backend, params.query(search), theme or "light")
         except Refused:
             return kept
+        marks = [_mark(part) for part in found]
+        fresh = [
+            no_update if mark in drawn[i : i + 1] else part
+            for i, (mark, part) in enumerate(zip(marks, found, strict=True))
+        ]
+        return *fresh, marks
+
+
+def _mark(part: list[Component]) -> str:
+    """The same for the same components."""
+    return sha256(json.dumps(part, cls=PlotlyJSONEncoder).encode()).hexdigest()

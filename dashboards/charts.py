@@ -68,25 +68,27 @@ SHOWN: Mapping[TimeCategory, tuple[str, str]] = {
 """Word and colour of each category."""
 
 
-_TIMES = (
-    {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%d %b"},
-    {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%d %b"},
-    {"dtickrange": [86_400_000, "M1"], "value": "%d %b\n%Y"},
-    {"dtickrange": ["M1", None], "value": "%b %Y"},
-)
-"""How the ticks of a time axis are written, by the milliseconds between them; the second line where it changes."""
+TIME_AXIS: Mapping[str, Any] = {
+    "type": "date",
+    "tickformatstops": (
+        {"dtickrange": [None, 60_000], "value": "%H:%M:%S\n%d %b"},
+        {"dtickrange": [60_000, 86_400_000], "value": "%H:%M\n%d %b"},
+        {"dtickrange": [86_400_000, "M1"], "value": "%d %b\n%Y"},
+        {"dtickrange": ["M1", None], "value": "%b %Y"},
+    ),
+}
+"""An axis of the plant's time. Its ticks are written by the milliseconds between them; the second line where it changes."""
+
+
+def axis_title(text: str, theme: str) -> dict[str, Any]:
+    """What an axis counts, and its unit."""
+    return {"text": escape(text), "font": {"size": 13, "color": COLOURS[theme]["muted"]}, "standoff": 6}
 
 
 def frame(theme: str, height: int) -> dict[str, Any]:
     """The layout all charts begin with."""
     colours = COLOURS[theme]
-    axis = {
-        "gridcolor": colours["line"],
-        "zerolinecolor": colours["line"],
-        "linecolor": colours["line"],
-        "title": {"font": {"size": 13, "color": colours["muted"]}, "standoff": 6},
-        "tickformatstops": _TIMES,
-    }
+    axis = {"gridcolor": colours["line"], "zerolinecolor": colours["line"], "linecolor": colours["line"]}
     return {
         "height": height,
         "paper_bgcolor": colours["surface"],
@@ -129,7 +131,7 @@ def pareto(
         measure
     ]
     layout["xaxis"] |= {
-        "title": layout["xaxis"]["title"] | {"text": title},
+        "title": axis_title(title, theme),
         "rangemode": "tozero",
         "fixedrange": True,
     }
@@ -221,7 +223,7 @@ def timeline(ledger: pl.DataFrame, plant: Plant, theme: str) -> dict[str, Any]:
     }
     layout["margin"] |= {"l": 90, "r": 12, "t": 44, "b": 70}
     ends = ledger.select(pl.col("start").min(), pl.col("end").max()).row(0)
-    layout["xaxis"] |= {"type": "date", "side": "top", "range": [wall(end, zone) for end in ends]}
+    layout["xaxis"] |= {**TIME_AXIS, "side": "top", "range": [wall(end, zone) for end in ends]}
     layout["yaxis"] |= {"categoryorder": "array", "categoryarray": lanes[::-1], "automargin": True}
     return {"data": traces, "layout": layout}
 
@@ -254,7 +256,7 @@ def trends(
     layout |= {"hovermode": "x unified", "hoversubplots": "axis", "showlegend": False}
     layout["margin"] |= {"l": 58, "r": 14, "t": 24, "b": 40}
     layout["xaxis"] |= {
-        "type": "date",
+        **TIME_AXIS,
         "range": [wall(window.start, zone), wall(window.end, zone)],
         "anchor": f"y{len(shown)}" if len(shown) > 1 else "y",
         "hoverformat": "%a %d %b %H:%M:%S",

@@ -99,7 +99,7 @@ def effect_name(row: Mapping[str, str | None], plant: Plant) -> str:
         micro = row["category"] == TimeCategory.MICRO_STOP
         name = loss_name(plant, key)
         return f"{name} (micro-stops)" if micro and row["reason"] else name
-    name = EFFECTS[str(row["effect"])]
+    name = "Mix" if row["effect"] == "mix" else EFFECTS[str(row["effect"])]
     where = [plant.equipment[row["equipment"]].name] if row["equipment"] else []
     if row["material"]:
         material = plant.materials.get(row["material"])

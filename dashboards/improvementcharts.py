@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from dashboards.charts import COLOURS, frame
+from dashboards.charts import COLOURS, axis_title, frame
 from dashboards.words import length, percent, points
 
 ROW = 34
@@ -97,10 +97,9 @@ def cycles(shape: pl.DataFrame, marks: Mapping[str, int | None], theme: str) -> 
     layout |= {"showlegend": False, "bargap": 0.06, "shapes": [], "annotations": []}
     known = sorted((at / 1e6, name) for name, at in marks.items() if at is not None)
     layout["margin"] |= {"t": 12 + _NOTE * len(known), "l": 66, "r": 20}
-    layout["xaxis"] |= {"rangemode": "tozero", "showgrid": False, "fixedrange": True}
-    layout["xaxis"]["title"] |= {"text": "seconds a part"}
-    layout["yaxis"] |= {"rangemode": "tozero", "fixedrange": True}
-    layout["yaxis"]["title"] |= {"text": "parts"}
+    title = axis_title("seconds a part", theme)
+    layout["xaxis"] |= {"title": title, "showgrid": False, "fixedrange": True}
+    layout["yaxis"] |= {"title": axis_title("parts", theme), "rangemode": "tozero", "fixedrange": True}
     middle = ((pl.col("from") + pl.col("to")) / 2e6).alias("middle")
     width = ((pl.col("to") - pl.col("from")) / 1e6).alias("width")
     bars = {

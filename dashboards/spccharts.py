@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from analytics.spc.study import Study
-from dashboards.charts import COLOURS, frame
+from dashboards.charts import COLOURS, TIME_AXIS, axis_title, frame
 from dashboards.words import value, wall
 
 MOST = 600
@@ -23,8 +23,8 @@ MOST_STEPS = 200
 """Steps between the smallest and the largest value, when they are seen as steps."""
 _LABEL = 30
 """Pixels a label of two lines is high."""
-_WIDTH = 300
-"""Pixels a plot is wide at least, but on a phone."""
+_WIDTH = 190
+"""Pixels a plot is wide at least."""
 _ROOM = 24
 """Pixels above and below what is drawn, for the numbers of rules."""
 _NUMBER = 13
@@ -43,7 +43,7 @@ def control(study: Study, unit: str, zone: ZoneInfo, theme: str) -> dict[str, An
     layout = frame(theme, inner + 60)
     layout |= {"showlegend": False, "hovermode": "closest"}
     layout["margin"] |= {"l": 58, "r": 72, "t": 20, "b": 40}
-    layout["xaxis"] |= {"type": "date", "showgrid": False, "anchor": "y2" if both else "y"}
+    layout["xaxis"] |= {**TIME_AXIS, "showgrid": False, "anchor": "y2" if both else "y"}
     layout["xaxis"] |= {"tickangle": 0, "nticks": 5}
     if points.height:
         layout["xaxis"] |= {"range": _times(points, zone)}
@@ -188,7 +188,11 @@ def _points(
                 "y": hit[column].to_list(),
                 "text": _numbers(points, hit),
                 "textposition": ["top center" if up else "bottom center" for up in above],
-                "textfont": {"color": colours["down"], "size": 12},
+                "textfont": {
+                    "color": colours["down"],
+                    "size": 12,
+                    "shadow": ", ".join([f"0 0 3px {colours['surface']}"] * 4),
+                },
                 "customdata": [f"{hover(row)}<br>{escape(row['text'])}" for row in hit.iter_rows(named=True)],
                 "marker": {
                     "size": 9 if hit.height <= 60 else 5,
@@ -285,14 +289,13 @@ def histogram(
     layout |= {"showlegend": False, "bargap": 0.06}
     layout["margin"] |= {"l": 62, "r": 16, "t": 30, "b": 40}
     layout["xaxis"] |= {
-        "title": layout["xaxis"]["title"] | {"text": escape(unit)},
+        "title": axis_title(unit, theme),
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,
         "range": [min(shown) - room, max(shown) + room],
     }
-    layout["yaxis"] |= {"rangemode": "tozero", "fixedrange": True}
-    layout["yaxis"]["title"] |= {"text": "values"}
+    layout["yaxis"] |= {"title": axis_title("values", theme), "rangemode": "tozero", "fixedrange": True}
     bars = {
         "type": "bar",
         "x": [low + width * (i + 0.5) for i in range(bins)],

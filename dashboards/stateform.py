@@ -8,7 +8,7 @@ from uuid import uuid4
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
-from dashboards import params, parts, words
+from dashboards import params, parts, stoppicture, words
 from dashboards.actions import NOBODY, attempt, message
 from dashboards.callbacks import Callbacks
 from dashboards.pages import Query
@@ -83,6 +83,7 @@ def state_form(backend: Backend, path: str, query: Query) -> Component:
         ),
         html.Div([*fields, html.Label(["Note ", note], htmlFor="say-note")], className="fields"),
         html.Div([_act(text, state) for state, text in NAMES.items()], className="picks"),
+        stoppicture.picture(backend, machine, window, "the time"),
         back,
         parts.table(("When", "Said", "Note", "Who"), history, "Nobody has said anything of this time."),
         extra=dcc.Link("Close", href=parts.link(path, query, say=None), className="button small"),

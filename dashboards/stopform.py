@@ -51,6 +51,7 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
             else None
         )
         return parts.panel("This stop has changed", html.P(str(refused)), now_there, extra=close, name="ask")
+    end = parts.utc(stop["end"]) if stop["end"] else start + timedelta(seconds=stop["seconds"])
     said = backend.recodes(machine, start)
     now, zone = backend.now(), plant.site.zone
     began = words.moment(start, zone, now)
@@ -81,7 +82,7 @@ def stop_form(backend: Backend, path: str, query: Query) -> Component:
             className="fields",
         ),
         html.Div([_act(reason.name, "recode", reason.id) for reason in leaves(plant)], className="picks"),
-        stoppicture.picture(backend, stop, _at(query, start, start + timedelta(seconds=stop["seconds"]))),
+        stoppicture.picture(backend, machine, Window(start, end), "stopped", _at(query, start, end)),
         _times(stop, path, query, zone),
         _split(backend, stop, path, query),
         _elsewise(stop, path, query),

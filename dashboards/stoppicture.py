@@ -1,4 +1,4 @@
-"""A stop in the course of its machine's time, as a picture."""
+"""A stop, or another time somebody says something of, in the course of its machine's time, as a picture."""
 
 from datetime import datetime, timedelta
 
@@ -6,9 +6,7 @@ import polars as pl
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import parts
 from dashboards.ports import Backend
-from dashboards.view import StopView
 from plant.frames import Window
 from plant.states import TimeCategory
 
@@ -32,11 +30,13 @@ LEGEND = {
 }
 
 
-def picture(backend: Backend, stop: StopView, at: datetime | None) -> Component:
-    """The stop between what the machine did before and after; `at`: where it is about to be split."""
+def picture(
+    backend: Backend, equipment: str, span: Window, did: str, at: datetime | None = None
+) -> Component:
+    """The time between what the machine did before and after; `did`: what it is said to have done in it; `at`: where it is
+    about to be split."""
     zone, now = backend.plant.site.zone, backend.now()
-    start = parts.utc(stop["start"])
-    end = parts.utc(stop["end"]) if stop["end"] else start + timedelta(seconds=stop["seconds"])
+    start, end = span.start, span.end
     margin = max(timedelta(minutes=5), (end - start) / 4)
     shown = Window(start - margin, min(end + margin, now))
     whole = (shown.end - shown.start).total_seconds()
@@ -44,7 +44,7 @@ def picture(backend: Backend, stop: StopView, at: datetime | None) -> Component:
     def place(at: datetime) -> float:
         return 100 * (at - shown.start).total_seconds() / whole
 
-    rows = backend.ledger(shown, [stop["equipment"]])
+    rows = backend.ledger(shown, [equipment])
     pieces = [
         html.I(
             style={"left": f"{place(a):.3f}%", "width": f"{place(b) - place(a):.3f}%"},
@@ -62,7 +62,7 @@ def picture(backend: Backend, stop: StopView, at: datetime | None) -> Component:
     )
     cut = [html.B(className="cut", style={"left": f"{place(at):.3f}%"})] if at else []
     times = [f"{t.astimezone(zone):%H:%M:%S}" for t in (start, end)]
-    told = f"Timeline: stopped from {times[0]} to {times[1]}" + (
+    told = f"Timeline: {did} from {times[0]} to {times[1]}" + (
         f", split at {at.astimezone(zone):%H:%M:%S}" if at else ""
     )
     legend = [

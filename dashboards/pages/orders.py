@@ -20,7 +20,7 @@ PATH = "/orders"
 AGAIN = 10
 """Seconds between two looks at how far the orders are."""
 SHOWN = 10
-"""Waiting and finished orders listed at first; the others on demand."""
+"""Waiting and finished orders listed; the address can ask for all (`waiting`, `finished`)."""
 EXPLAINED = (
     "A finish is told from the rate and its ups and downs over the last 4 h of planned time, and in planned time only. "
     "At risk: 20 % or more likely to be late."
@@ -77,8 +77,8 @@ def _drawn(backend: Backend, query: Query, theme: str) -> list[Component]:
             html.P(EXPLAINED, className="note"),
             extra=_count(running),
         ),
-        parts.panel("Waiting", _waiting(backend, waiting), extra=_count(waiting)),
-        parts.panel("Finished", _over(backend, over), extra=_count(over)),
+        parts.panel("Waiting", _waiting(backend, waiting, query), extra=_count(waiting)),
+        parts.panel("Finished", _over(backend, over, query), extra=_count(over)),
     ]
 
 
@@ -143,7 +143,7 @@ def _told(order: OrderView) -> list[Component]:
     return said
 
 
-def _waiting(backend: Backend, orders: Sequence[OrderView]) -> Component:
+def _waiting(backend: Backend, orders: Sequence[OrderView], query: Query) -> Component:
     zone, now = backend.plant.site.zone, backend.now()
     rows = [
         (
@@ -156,12 +156,11 @@ def _waiting(backend: Backend, orders: Sequence[OrderView]) -> Component:
         )
         for order in orders
     ]
-    return _some(
-        ("Order", "Where", "State", "Quantity", "Due", ""), rows, "No order is waiting.", numeric=(3,)
-    )
+    heads = ("Order", "Where", "State", "Quantity", "Due", "")
+    return _some("waiting", query, heads, rows, "No order is waiting.", numeric=(3,))
 
 
-def _over(backend: Backend, orders: Sequence[OrderView]) -> Component:
+def _over(backend: Backend, orders: Sequence[OrderView], query: Query) -> Component:
     zone, now = backend.plant.site.zone, backend.now()
     rows = [
         (
@@ -176,21 +175,25 @@ def _over(backend: Backend, orders: Sequence[OrderView]) -> Component:
         for order in orders
     ]
     heads = ("Order", "Where", "State", "Good", "Reject", "Due", "Finished")
-    return _some(heads, rows, "No order is finished.", numeric=(3, 4))
+    return _some("finished", query, heads, rows, "No order is finished.", numeric=(3, 4))
 
 
 def _some(
-    heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, numeric: Sequence[int]
+    name: str,
+    query: Query,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    empty: str,
+    numeric: Sequence[int],
 ) -> Component:
-    """The first rows; the others on demand."""
-    first = parts.table(heads, rows[:SHOWN], empty, numeric=numeric)
+    """The first rows, or all where the address says so."""
+    everything = query.get(name) == "all"
+    shown = parts.table(heads, rows if everything else rows[:SHOWN], empty, numeric=numeric)
     if len(rows) <= SHOWN:
-        return html.Div(first)
-    others = [
-        html.Summary(f"{words.number(len(rows) - SHOWN)} more", className="chip"),
-        parts.table(heads, rows[SHOWN:], "", numeric=numeric),
-    ]
-    return html.Div([first, html.Details(others, className="more")])
+        return shown
+    text = f"Only the first {SHOWN}" if everything else f"{words.number(len(rows) - SHOWN)} more"
+    href = parts.link(PATH, query, **{name: None if everything else "all"})
+    return html.Div([shown, html.Div(dcc.Link(text, href=href, className="chip"), className="chips pages")])
 
 
 def _named(order: OrderView) -> Component:

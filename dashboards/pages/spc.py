@@ -318,7 +318,7 @@ def _violations(backend: Backend, shown: spc.Shown) -> Component:
             **{"data-needs-user": "1", "aria-label": f"Leave out {at}"},
         )
         broken = [
-            html.Span([html.B(f"{number} "), f"{text}."], title=name)
+            html.Span(str(number), title=f"{name}: {text}", className="state")
             for number, name, text in zip(row["number"], row["name"], row["text"], strict=True)
         ]
         plot = chart.location if row["plot"] == "location" else chart.spread
@@ -328,14 +328,25 @@ def _violations(backend: Backend, shown: spc.Shown) -> Component:
                 plot,
                 words.value(row["value"]),
                 f"Phase {row['phase']}",
-                html.Div(broken, className="two"),
+                html.Div(broken, className="chips"),
                 out,
             )
         )
+    rules = found.group_by("number", "text").agg(points=pl.len()).sort("number", "text")
+    meaning = [
+        html.Span(
+            [
+                html.B(str(number), className="state"),
+                f" {text}: {words.number(count)} {'point' if count == 1 else 'points'}.",
+            ]
+        )
+        for number, text, count in rules.iter_rows()
+    ]
     heads = ("When", "Plot", "Value", "Limits", "Rules it breaks", "")
     note = html.P(f"The newest {ROWS} of {words.number(points.height)}.", className="muted")
     table = parts.table(heads, rows, "No point breaks a rule in this window.", numeric=(2,))
-    return parts.panel("Points that break a rule", table, *([note] if points.height > ROWS else []))
+    told = [html.Div(meaning, className="rules")] if meaning else []
+    return parts.panel("Points that break a rule", *told, table, *([note] if points.height > ROWS else []))
 
 
 def _left_out(backend: Backend, shown: spc.Shown) -> Component:

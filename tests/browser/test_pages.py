@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -117,6 +117,78 @@ def test_orders_start_and_finish(open_page: Open, board: Any) -> None:
     expect(page.locator(".toast.fading")).to_have_text("WO-10440 started")
     page.get_by_role("button", name="Finish WO-10440").click()
     expect(page.locator(".toast.fading")).to_have_text("WO-10440 finished")
+
+
+def panel(page: Page, title: str) -> Locator:
+    return page.locator(".panel").filter(has=page.get_by_role("heading", name=title, exact=True))
+
+
+@pytest.mark.parametrize("width", [390, 820, 1920])
+def test_orders_at_risk_come_first_with_their_forecast_drawn(open_page: Open, width: int) -> None:
+    page = open_page("/orders", width, 1180)
+    expect(page.locator(".panel h2").first).to_have_text("At risk")
+    first = panel(page, "At risk").locator("tbody tr").first
+    expect(first).to_contain_text("12 min late")
+    expect(first).to_contain_text("85 % likely to be late")
+    drawn = first.get_by_role("img")
+    expect(drawn).to_have_attribute("aria-label", re.compile("finish 13:15, in 8 of 10 cases .*; due 13:03"))
+    inside = drawn.bounding_box()
+    assert inside and inside["width"] > 200
+    for mark in (".range", ".after", ".due", ".finish"):
+        box = drawn.locator(mark).first.bounding_box()
+        assert (
+            box
+            and inside["x"] - 7 <= box["x"]
+            and box["x"] + box["width"] <= inside["x"] + inside["width"] + 7
+        )
+    due, late = (drawn.locator(mark).first.bounding_box() for mark in (".due", ".after"))
+    assert due and late and late["x"] == pytest.approx(due["x"] + due["width"] / 2, abs=2)
+
+
+def test_orders_follow_what_happens_and_all_stay_listed(open_page: Open, board: Any) -> None:
+    orders = board.backend._orders
+    for n in range(12):
+        orders[f"WO-2{n:02}"] = {**orders["WO-10440"], "id": f"WO-2{n:02}"}
+    page = open_page("/orders")
+    waiting = panel(page, "Waiting").locator("tbody tr")
+    expect(waiting).to_have_count(10)
+    page.get_by_role("link", name="3 more").click()
+    expect(waiting).to_have_count(13)
+    orders["WO-10440"] = {**orders["WO-10440"], "state": "completed"}
+    expect(panel(page, "Finished")).to_contain_text("WO-10440", timeout=20_000)
+    expect(waiting).to_have_count(12)
+
+
+def test_a_plant_without_orders_says_how_they_come(open_page: Open, board: Any) -> None:
+    board.backend._orders.clear()
+    page = open_page("/orders")
+    expect(panel(page, "Orders")).to_contain_text("No orders yet: import some below.")
+
+
+def test_trends_go_on(open_page: Open, board: Any) -> None:
+    page = open_page("/trends?machine=filler")
+    page.wait_for_selector("#trend .scatterlayer path")
+    page.get_by_text("Other times").click()
+    typed = page.locator("#trend-from")
+    typed.fill("2026-03-04 07:00")
+    before = page.locator("#trend-live h2").first.text_content()
+    board.backend._began -= 120
+    expect(page.locator("#trend-live h2").first).not_to_have_text(before or "", timeout=25_000)
+    expect(typed).to_have_value("2026-03-04 07:00")
+
+
+def test_the_crew_is_named_with_its_shift(open_page: Open, board: Any) -> None:
+    page = open_page("/shift?day=2026-03-03")
+    page.get_by_role("link", name="Night, crew C 22:00").click()
+    expect(
+        page.get_by_role("heading", name="Night, crew C, Tuesday 03 March 2026, 22:00 – 06:00")
+    ).to_be_visible()
+    snapshot = board.backend.snapshot
+    board.backend.snapshot = lambda: {**snapshot(), "shift": {**snapshot()["shift"], "crew": "B"}}
+    page = open_page("/")
+    expect(page.locator("#shift small")).to_have_text(re.compile(r"^crew B · .* left$"))
+    page = open_page("/", 820, 1180)
+    expect(page.locator("#scope")).to_have_text(re.compile("^Early, crew B · All lines"))
 
 
 def test_an_import_shows_its_row_errors_and_then_works(open_page: Open, board: Any) -> None:

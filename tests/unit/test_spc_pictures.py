@@ -59,7 +59,7 @@ def test_numbers_of_rules_do_not_touch_and_each_shows_the_first_rule() -> None:
     marked = next(t for t in traces if t["mode"] == "markers+text" and t["yaxis"] == "y")
     assert len(marked["text"]) > 10
     at = [datetime.fromisoformat(x) for x, text in zip(marked["x"], marked["text"], strict=True) if text]
-    assert len(at) > 5 and min(b - a for a, b in pairwise(at)) >= 5 * MINUTE, "13 of 300 pixels"
+    assert len(at) > 5 and min(b - a for a, b in pairwise(at)) >= 5 * MINUTE, "13 of 190 pixels"
     assert set(marked["text"]) <= {"", *"12345678"}
 
 
