@@ -11,13 +11,14 @@ from sqlalchemy import Connection
 
 from infra.historians.waiting import History
 from infra.ledger.joined import joined
-from infra.ledger.rederive import AHEAD
+from infra.ledger.rederive import AHEAD, LOOK_BACK
 from infra.ledger.reported import figures, same
 from infra.records.corrections import Restatement, Restatements
 from infra.records.database import serialise
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.shifts import LONGEST, lines_without_calendar, named, shift_edges
+from pipelines.derive import facts
 from plant.frames import BAD, LEDGER, Window
 from plant.model import Convention, Plant
 
@@ -128,7 +129,8 @@ def _replaced(
 
 
 def reach(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:
-    """What samples of that span say something of: up to the next usable sample of each of their signals."""
+    """What samples of that span say something of: up to the next usable sample of each of their signals, and where the state
+    comes from cycles whole gaps between two parts."""
     signals = [s.id for s in plant.derived_signals() if s.equipment == equipment]
     missing = set(history.read(span, [equipment], signals)["signal"])
     start, step, end = span.end, AHEAD, span.end
@@ -139,7 +141,37 @@ def reach(history: History, plant: Plant, equipment: str, span: Window, limit: d
         end = max([end, *(time + TICK for time in following["time"])])
         missing -= set(following["signal"])
         start, step = start + step, 4 * step
-    return Window(span.start, max(end, limit) if missing else end)
+    wide = Window(span.start, max(end, limit) if missing else end)
+    by_cycles = plant.equipment[equipment].cycle_gaps is not None
+    return _whole_gaps(history, plant, equipment, wide, limit) if by_cycles else wide
+
+
+def _whole_gaps(history: History, plant: Plant, equipment: str, span: Window, limit: datetime) -> Window:
+    """From the last part before the span, else the first reading, to the first part after it."""
+    signals = [s.id for s in plant.cycling(equipment)]
+
+    def parts(window: Window) -> tuple[pl.Series, pl.Series]:
+        """Times of readings, and of those that show parts."""
+        samples = history.read(window, [equipment], signals)
+        made = facts(samples, plant, window.end).increments.filter(pl.col("quantity") > 0)
+        return samples["time"], made["time"]
+
+    start, end, step = span.start, span.end, AHEAD
+    while step <= LOOK_BACK:
+        readings, made = parts(Window(span.start - step, span.start))
+        start = min([start, *readings])
+        if not made.is_empty():
+            start = max(made)
+            break
+        step *= 4
+    step = AHEAD
+    while end < limit:
+        _, made = parts(Window(span.end - TICK, min(span.end + step, limit)))
+        end = min(made) + TICK if not made.is_empty() else min(span.end + step, limit)
+        if not made.is_empty():
+            break
+        step *= 4
+    return Window(start, end)
 
 
 def _inside(window: Window, span: Window) -> Window:

@@ -35,6 +35,7 @@ from infra.shifts import instances
 from pipelines.derive import derive
 from plant.frames import SAMPLES, Window
 from plant.model import (
+    CycleGaps,
     Equipment,
     EquipmentLevel,
     IdealCycle,
@@ -556,3 +557,34 @@ def test_of_late_samples_in_one_stop_that_is_derived_once(
     restated = [p["shift_start"] for p in corrected.published() for _ in p["restatements"]]
     assert len(restated) == len(set(restated)), "one restatement of each shift"
     corrected.check(reported)
+
+
+@pytest.mark.slow
+def test_a_late_reading_of_a_machine_told_from_its_cycles_changes_the_whole_gap_it_is_in(
+    corrected: Corrected,
+) -> None:
+    """Parts that were one reading are two, or were made earlier: the gaps before and after are others."""
+    of = plant()
+    signals = {key: s for key, s in of.signals.items() if key != ("a", "state")}
+    alone = {
+        "a": replace(of.equipment["a"], cycle_gaps=CycleGaps()),
+        "b": replace(of.equipment["b"], upstream=()),
+    }
+    assert follow_plant(corrected.runtime, corrected.now) == 0
+    corrected.close()
+    corrected.open(replace(of, signals=signals, equipment={**of.equipment, **alone}))
+    assert follow_plant(corrected.runtime, corrected.now) == 2
+    corrected.check(reported := corrected.reported())
+    window = Window(corrected.begin, corrected.now)
+    read = corrected.runtime.historian.read(window, ["a"], ["good"]).select("time", "value").rows()
+    long = [
+        (one, value, other, after)
+        for (one, value), (other, after) in pairwise(read)
+        if after > value and other - one > timedelta(seconds=100)
+    ]
+    for number, (one, value, other, after) in enumerate(long[1:7]):
+        said = value + (after - value) // 2 if number % 3 else after
+        for part in ((0.9,), (0.5, 0.2))[number % 2]:
+            at = one + (other - one) * part
+            corrected.late(sample(at, "a", "good", said, corrected.now))
+            corrected.check(reported)
