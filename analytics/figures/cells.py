@@ -1,5 +1,6 @@
 """Ledger rows added up by plant-local day: a fifth of the rows, and every sum but of hours the same."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from analytics.figures.buckets import bucket
 from analytics.figures.elements import ADDED, first_cycles
+from analytics.figures.reliability import COUNTED, settled
 from plant.frames import LEDGER, Window
 from plant.model import Plant
 
@@ -24,28 +26,37 @@ _SAME = (
 )
 _TICK = timedelta(microseconds=1)
 
+CELLS: Mapping[str, pl.DataType | type[pl.DataType]] = {**LEDGER, **dict.fromkeys(COUNTED, pl.Int64())}
+"""A ledger row's columns, and the failures that began in it (`analytics.figures.reliability.settled`)."""
+
 
 def cells(rows: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
-    """`plant.frames.LEDGER`: the rows of a machine, a local day and an ideal cycle that differ in nothing but time are one.
+    """`CELLS`: the rows of a machine, a local day and an ideal cycle that differ in nothing but time are one.
 
     It lasts from the first start to the last end and need not be the only one there; duration and counts are sums, and it
     belongs to no stop. Rows over a midnight are left out. What adds rows up finds the same in cells, but not by hour and
     not of `uneven` machines.
     """
     day = bucket(rows["start"], zone, "day")
-    made = pl.col("good") + pl.col("reject") + pl.col("rework")
+    bad = pl.col("reject") + pl.col("rework")
+    made = pl.col("good") + bad
+    # Rejects of which the total counter shows nothing yet, with as many good parts too few, tell the cycle too.
+    cycle = pl.when(made != 0).then(pl.col("ideal") // made)
+    of_bad = pl.when(bad != 0).then((pl.col("ideal") - pl.col("ideal_good")) // bad)
     return (
         rows.lazy()
+        .join(settled(rows).lazy(), on=["equipment", "start"], how="left", maintain_order="left")
         .with_columns(
+            pl.col(COUNTED).fill_null(0),
             day.alias("day"),
-            made.sign().alias("sign"),
-            cycle=pl.when(made != 0).then(pl.col("ideal") // made),
+            sign=pl.when(made != 0).then(made.sign()).otherwise(2 * bad.sign()),
+            cycle=cycle.otherwise(of_bad),
         )
         .filter(bucket(rows["end"] - _TICK, zone, "day") == day)
         .group_by(*_SAME, "day", "sign", "cycle")
-        .agg(pl.col("start").min(), pl.col("end").max(), pl.col(ADDED).sum())
+        .agg(pl.col("start").min(), pl.col("end").max(), pl.col(*ADDED, *COUNTED).sum())
         .with_columns(stop_start=pl.lit(None, LEDGER["stop_start"]))
-        .select(list(LEDGER))
+        .select(list(CELLS))
         .sort("equipment", "start", "end")
         .collect()
     )

@@ -154,11 +154,13 @@ STEPS: Mapping[str, tuple[str | None, pl.Expr]] = {
 
 
 def _startup_ideal() -> pl.Expr:
-    """Of a row with classes: all parts of a row have one ideal cycle, so its rejects and rework tell it too, also where the
-    total counter shows them in another row."""
+    """Of a row with classes: all parts of a row have one ideal cycle. Where the total counter shows its rejects in another
+    row, those tell it."""
     bad = pl.col("reject") + pl.col("rework")
-    cycle = (AMOUNTS["rated_ideal"] - AMOUNTS["rated_ideal_good"]) // bad
-    return pl.when(bad != 0).then(pl.col("startup") * cycle).otherwise(0)
+    made = pl.col("good") + bad
+    ideal, good = AMOUNTS["rated_ideal"], AMOUNTS["rated_ideal_good"]
+    cycle = pl.when(made != 0).then(ideal // made).when(bad != 0).then((ideal - good) // bad).otherwise(0)
+    return pl.col("startup") * cycle
 
 
 SIX_BIG_LOSSES: Mapping[str, tuple[str, str]] = {
