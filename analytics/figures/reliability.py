@@ -40,8 +40,9 @@ _PAUSED = (
     TimeCategory.MICRO_STOP.value,
 )
 """A failure may go on over a break or a night, or begin as a changeover; that time is not repair time."""
-FAILING = (_FAILED, *_PAUSED, TimeCategory.UNKNOWN.value)
-"""Categories of the rows that tell failures."""
+_FAILING = (_FAILED, *_PAUSED, TimeCategory.UNKNOWN.value)
+COUNTED = ("failures", "repairs", "repair_time")
+"""Failures, those of them that ended and were seen whole, and how long these took together (microseconds)."""
 
 
 def failure_events(
@@ -50,14 +51,14 @@ def failure_events(
     failing: pl.DataFrame | pl.LazyFrame | None = None,
 ) -> pl.DataFrame:
     """`FAILURE`, and the columns `keys` as they were where it began, by its beginning. `rows`: a ledger, in any order.
-    `failing`: those of its rows that are `FAILING`, where it is given in cells (`analytics.figures.cells`)."""
+    `failing`: those of its rows whose failures are asked for; by default all."""
     category = pl.col("category")
     down = category == _FAILED
     columns = {"category", "start", "end", "duration", *_STOP, *keys}
     few = (
         (rows if failing is None else failing)
         .lazy()
-        .filter(category.is_in(FAILING))
+        .filter(category.is_in(_FAILING))
         .select(columns)
         .collect()
     )
@@ -99,21 +100,49 @@ def failure_events(
 def failures(
     rows: pl.LazyFrame, by: Sequence[str], failing: pl.DataFrame | pl.LazyFrame | None = None
 ) -> pl.DataFrame:
-    """Per group: failures that began in it, those of them that ended and were seen whole (repairs), and how long these
-    took together (microseconds). Null where `by` parts failures from running time."""
+    """Per group: `COUNTED` of failures that began in it. Null where `by` parts failures from running time. `failing`: if
+    `rows` are in part cells (`analytics.figures.cells`), the rows that are not, and `loose` ones of the cells."""
     if set(by) & set(SPLITTING):
         empty = rows.select(by).unique().collect()
-        return empty.with_columns(pl.lit(None, pl.Int64).alias(name) for name in _COUNTED)
+        return empty.with_columns(pl.lit(None, pl.Int64).alias(name) for name in COUNTED)
     sums = [
         pl.len().cast(pl.Int64).alias("failures"),
         pl.col("seen").sum().cast(pl.Int64).alias("repairs"),
         pl.col("duration").filter("seen").sum().alias("repair_time"),
     ]
-    events = failure_events(rows, by, failing)
-    return events.group_by(by).agg(sums) if by else events.select(sums)
+    found = failure_events(rows, by, failing)
+    found = found.group_by(by).agg(sums) if by else found.select(sums)
+    if failing is None:
+        return found
+    in_cells = rows.filter(pl.col("failures") > 0).select(*by, *COUNTED).collect()
+    every, added = pl.concat([found, in_cells]), pl.col(COUNTED).sum()
+    return every.group_by(by).agg(added) if by else every.select(added)
 
 
-_COUNTED = ("failures", "repairs", "repair_time")
+def settled(rows: pl.DataFrame) -> pl.DataFrame:
+    """equipment, start and `COUNTED` of each failure that more rows, before or after these, cannot make another one: of
+    stops that have others of their machine on both sides."""
+    sides = rows.group_by("equipment").agg(first=pl.col("stop_start").min(), final=pl.col("stop_start").max())
+    inside = pl.col("stop_start").is_between("first", "final", closed="none")
+    return (
+        failure_events(rows)
+        .join(sides, on="equipment")
+        .filter(inside)
+        .select(
+            *("equipment", "start"),
+            failures=pl.lit(1, pl.Int64),
+            repairs=pl.col("seen").cast(pl.Int64),
+            repair_time=pl.when("seen").then("duration").otherwise(0),
+        )
+    )
+
+
+def loose(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows that tell the failures that are not `settled`."""
+    stop = pl.col("stop_start")
+    first, final = stop.min().over("equipment"), stop.max().over("equipment")
+    unknown = pl.col("category") == TimeCategory.UNKNOWN.value
+    return rows.filter(pl.col("category").is_in(_FAILING), (stop == first) | (stop == final) | unknown)
 
 
 def attended(alerts: pl.DataFrame | None, by: Sequence[str]) -> pl.DataFrame:

@@ -50,8 +50,8 @@ def summarise(
     only the columns that are needed. `performance_over_one` marks an ideal cycle that cannot be right. `convention`: by
     default the plant file's. `kpis`: ids of `analytics.kpis.catalogue`; by default those that take one pass over the
     rows. `alerts`: `analytics.figures.reliability.WAITS`, for the time to acknowledge. `window`: no row begins outside it;
-    without, hours and days take another pass. Of cells (`analytics.figures.cells`), failures need `failing`: the rows of
-    `analytics.figures.reliability.FAILING` categories. Without `by` it is one row (none for an empty ledger). Raises
+    without, hours and days take another pass. Of cells (`analytics.figures.cells`), failures need `failing`, see
+    `analytics.figures.reliability.failures`. Without `by` it is one row (none for an empty ledger). Raises
     ValueError for an unknown dimension or KPI, and for hour or day when a row runs over a bucket's end: make the ledger
     with `edges=analytics.figures.buckets.edges(...)`.
     """

@@ -11,6 +11,7 @@ from plant.model import Plant, Role
 from plant.states import BUSY_CATEGORIES, TimeCategory
 
 _KNOWN = [c.value for c in BUSY_CATEGORIES if c is not TimeCategory.UNKNOWN]
+_MADE = ("good", "reject", "rework")
 STEPS = {"equipment": pl.String, "of": pl.String, "step": pl.String, "first": pl.Boolean}
 
 
@@ -52,9 +53,9 @@ def yields(rows: pl.DataFrame | pl.LazyFrame, by: Sequence[str], plant: Plant) -
     keys = list(dict.fromkeys([*by, "equipment"]))
     counted = (
         rows.lazy()
-        .filter(pl.col("category").is_in(_KNOWN))
+        .filter(pl.col("category").is_in(_KNOWN), pl.any_horizontal(pl.col(_MADE) != 0))
         .group_by(keys)
-        .agg(pl.col("good", "reject", "rework").sum())
+        .agg(pl.col(_MADE).sum())
         .collect()
         .with_columns(machine=pl.col("equipment").cast(pl.String))
     )

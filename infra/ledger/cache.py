@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -14,16 +15,20 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from sqlalchemy import Connection
 
-from analytics.figures.cells import cells
-from analytics.figures.reliability import FAILING
+from analytics.figures.cells import CELLS, cells
+from analytics.figures.reliability import loose
 from infra.records.database import Database
 from infra.records.ledger import DAY, LedgerRows, days_of
 from plant.frames import LEDGER, Window, empty
 
 _BEGUN, _OVER = "begun", "over"
 """The rows that begin on a day, and those that began before and reach into it."""
-_CELLS, _FAILING = "cells", "failing"
-"""Of the rows that begin on a day: `analytics.figures.cells.cells`, and those that tell failures."""
+_CELLS, _LOOSE = "summed", "loose"
+"""Of the rows that begin on a day: `analytics.figures.cells.cells`, and what tells the failures that are not in them
+(`analytics.figures.reliability.loose`)."""
+
+_HELD = 2 * 100
+"""Files of cells and loose rows that are held in memory: those of a quarter."""
 
 _TRIES = 5
 
@@ -32,14 +37,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WholeDays:
-    """The stored rows that overlap a window, those of its inner days in cells. Frames of `plant.frames.LEDGER`."""
+    """The stored rows that overlap a window, those of its inner days in cells. `plant.frames.LEDGER`, but for the cells."""
 
     inner: Window
     """UTC days: the rows that begin here reach over no end of the window."""
-    cells: pl.LazyFrame
-    """`analytics.figures.cells.cells` of those rows."""
-    failing: pl.LazyFrame
-    """Those of them that tell failures (`analytics.figures.reliability.FAILING`)."""
+    cells: pl.DataFrame
+    """`analytics.figures.cells.CELLS` of those rows."""
+    loose: pl.DataFrame
+    """Those of them that tell the failures that are not in the cells (`analytics.figures.reliability.loose`)."""
     rows: pl.LazyFrame
     """All of them."""
     others: pl.LazyFrame
@@ -56,9 +61,10 @@ class LedgerCache:
     def __init__(self, database: Database, folder: Path, zone: ZoneInfo) -> None:
         """`zone`: the site's, whose days cells are of."""
         self._database, self._folder = database, folder
-        self._parts = (_OVER, _BEGUN, _FAILING, f"{_CELLS}-{zone.key.replace('/', '-')}")
+        self._parts = (_OVER, _BEGUN, _LOOSE, f"{_CELLS}-{zone.key.replace('/', '-')}")
         self._zone = zone
         self._making = threading.Lock()
+        self._held = lru_cache(maxsize=_HELD)(pl.read_parquet)  # by path: another version is another file
 
     def rows(self, window: Window, equipment: Sequence[str] | None = None) -> pl.LazyFrame:
         """Whole rows that overlap the window (`plant.frames.LEDGER`), in no order. Collect it at once: files of days that
@@ -73,11 +79,11 @@ class LedgerCache:
         for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError):
                 return take(self._whole_days(window))
-        none, rows = empty(LEDGER).lazy(), self.collected(window).lazy()
-        return take(WholeDays(Window(window.start, window.start), none, none, none, rows))
+        none, rows = empty(LEDGER), self.collected(window).lazy()
+        return take(WholeDays(Window(window.start, window.start), empty(CELLS), none, none.lazy(), rows))
 
     def _whole_days(self, window: Window) -> WholeDays:
-        over, begun, failing, of_cells = self._parts
+        over, begun, loose, of_cells = self._parts
         inner = _inner(window)
         overlaps = (pl.col("end") > window.start) & (pl.col("start") < window.end)
         days = self._made(window)
@@ -86,8 +92,8 @@ class LedgerCache:
         first = dict(list(days.items())[:1])
         return WholeDays(
             inner,
-            self._scan(self._paths(inside, of_cells)),
-            self._scan(self._paths(inside, failing)),
+            pl.concat([empty(CELLS), *map(self._held, self._paths(inside, of_cells))]),
+            pl.concat([empty(LEDGER), *map(self._held, self._paths(inside, loose))]),
             self._scan(self._paths(inside, begun)),
             self._scan(self._paths(first, over) + self._paths(outside, begun)).filter(overlaps),
         )
@@ -130,7 +136,7 @@ class LedgerCache:
         frames = (
             rows.filter(pl.col("start") < day),
             begun,
-            begun.filter(pl.col("category").is_in(FAILING)),
+            loose(begun),
             cells(begun, self._zone),
         )
         for part, frame in zip(self._parts, frames, strict=True):

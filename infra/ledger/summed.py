@@ -15,17 +15,17 @@ from plant.model import Plant
 
 @dataclass(frozen=True, slots=True)
 class Addends:
-    """Frames of `plant.frames.LEDGER` for `analytics.figures.summary.summarise`, in no order. Collect them at once."""
+    """Frames for `analytics.figures.summary.summarise`, in no order."""
 
-    ledger: pl.LazyFrame
-    """Rows, and cells (`analytics.figures.cells`)."""
-    failing: pl.LazyFrame
-    """Its rows, or those that tell failures (`analytics.figures.reliability.FAILING`) at least."""
+    ledger: pl.DataFrame
+    """Rows, and cells (`analytics.figures.cells.CELLS`)."""
+    failing: pl.DataFrame | None
+    """With cells: its rows, and `analytics.figures.reliability.loose` ones of the cells."""
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> "Addends":
         """Rows alone."""
-        return cls(rows.lazy(), rows.lazy())
+        return cls(rows, None)
 
 
 def addends(
@@ -42,10 +42,8 @@ def addends(
     rows are read.
     """
     ours = pl.col("equipment").is_in(sorted(machines))
-    covered = (
-        stored.cells.group_by("equipment")
-        .agg(pl.col("start").min(), pl.col("end").max(), pl.col("duration").sum())
-        .collect(engine="streaming")
+    covered = stored.cells.group_by("equipment").agg(
+        pl.col("start").min(), pl.col("end").max(), pl.col("duration").sum()
     )
     broken = pl.col("equipment").is_in(sorted(uneven(plant, stored.inner)))
     whole = covered.filter(
@@ -59,8 +57,8 @@ def addends(
     if whole.height < len(set(machines)):
         read.append(stored.rows.filter(ours, ~in_cells))
     besides = whole.select("equipment", "start", "end")
-    rows = window_of(pl.concat(read).collect(), window, machines, derive, edges, besides).lazy()
-    cells, failing = stored.cells, stored.failing
+    rows = window_of(pl.concat(read).collect(), window, machines, derive, edges, besides)
+    cells, loose = stored.cells, stored.loose
     if whole.height < covered.height:
-        cells, failing = cells.filter(in_cells), failing.filter(in_cells)
-    return Addends(pl.concat([cells, rows]), pl.concat([failing, rows]))
+        cells, loose = cells.filter(in_cells), loose.filter(in_cells)
+    return Addends(pl.concat([cells, rows], how="diagonal"), pl.concat([loose, rows]))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from analytics.figures.buckets import bucket
-from analytics.figures.cells import cells, uneven
+from analytics.figures.cells import CELLS, cells, uneven
 from analytics.figures.elements import SUMS
 from analytics.figures.explain import explain
 from analytics.figures.losses import six_big_losses, waterfall, waterfall_rows
-from analytics.figures.reliability import FAILING
+from analytics.figures.reliability import loose
 from analytics.figures.summary import summarise
 from analytics.kpis import catalogue
 from plant.frames import LEDGER, Window
@@ -145,13 +145,12 @@ def test_cells_add_up_to_what_their_rows_do(
     day = bucket(of["start"], plant.site.zone, "day")
     of = of.filter(bucket(of["end"] - timedelta(microseconds=1), plant.site.zone, "day") == day)
     found = cells(of, plant.site.zone)
-    assert found.schema == of.schema and found.height <= of.height
+    assert found.schema == CELLS and found.height <= of.height
     broken = uneven(plant, Window(START, START + timedelta(days=10)))
     assert broken <= {"b"}
     of, found = (f.filter(~pl.col("equipment").is_in(sorted(broken))) for f in (of, found))
-    failing = of.filter(pl.col("category").is_in(FAILING))
     wanted = summarise(of, by, plant, kpis=catalogue())
-    assert summarise(found, by, plant, kpis=catalogue(), failing=failing).equals(wanted)
+    assert summarise(found, by, plant, kpis=catalogue(), failing=loose(of)).equals(wanted)
     assert_frame_equal(six_big_losses(found, plant), six_big_losses(of, plant))
 
 

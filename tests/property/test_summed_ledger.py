@@ -158,7 +158,7 @@ def test_inner_days_are_read_in_cells_only(database: Database, cache: LedgerCach
         counted = found.rows.filter(pl.col("equipment") != "b").select(pl.len()).collect().item()
         assert counted >= 8
         closed = WholeDays(
-            found.inner, found.cells, found.failing, found.rows.filter(equipment="b"), found.others
+            found.inner, found.cells, found.loose, found.rows.filter(equipment="b"), found.others
         )
         return summarise(
             addends(closed, window, PLANT, MACHINES, derived).ledger, ["equipment"], PLANT, window=window
@@ -182,7 +182,7 @@ def test_what_changes_while_it_is_summed_is_summed_again(database: Database, cac
         if len(tries) == 1:
             store(database, every)
             cache.collected(window)
-        return found.cells.select(pl.col("duration").sum()).collect(engine="streaming")
+        return found.rows.select(pl.col("duration").sum()).collect()
 
     assert cache.summed(window, taken).item() > 0
     assert len(tries) == 2
