@@ -19,10 +19,10 @@ Draw = Callable[[Backend, Query, str], Sequence[list[Component]]]
 """(backend, query, theme) -> what each part shows now."""
 
 
-def clock(name: str, seconds: float, *, going: bool = True) -> Component:
-    """Belongs into the layout. `going`: something can change yet."""
+def clock(name: str, seconds: float, drawn: Sequence[list[Component]], *, going: bool = True) -> Component:
+    """Belongs into the layout. `drawn`: what the parts show at first; `going`: something can change yet."""
     turns = dcc.Interval(id=f"{name}-again", interval=1000 * seconds, disabled=not going)
-    return html.Div([turns, dcc.Store(id=f"{name}-drawn", data=[])], hidden=True)
+    return html.Div([turns, dcc.Store(id=f"{name}-drawn", data=[_mark(part) for part in drawn])], hidden=True)
 
 
 def register(backend: Backend, cb: Callbacks, name: str, places: Sequence[str], draw: Draw) -> None:
@@ -49,8 +49,8 @@ def register(backend: Backend, cb: Callbacks, name: str, places: Sequence[str], 
             return kept
         marks = [_mark(part) for part in found]
         fresh = [
-            no_update if mark in drawn[i : i + 1] else part
-            for i, (mark, part) in enumerate(zip(marks, found, strict=True))
+            no_update if mark == before else part
+            for mark, before, part in zip(marks, drawn, found, strict=True)
         ]
         return *fresh, marks
 

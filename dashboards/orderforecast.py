@@ -59,7 +59,7 @@ def at_risk(order: OrderView, now: datetime) -> bool:
 def scale(order: OrderView, now: datetime) -> Scale:
     """Of an order with a `forecast`."""
     assert order["finish_present"] is not None
-    finish = max(parts.utc(order["finish_present"]), now)
+    finish = parts.utc(order["finish_present"])
     due = parts.utc(order["due"]) if order["due"] else None
     early = parts.utc(order["finish_early"]) if order["finish_early"] else None
     latest = parts.utc(order["finish_late"]) if order["finish_late"] else None

@@ -36,14 +36,15 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
         max_size=MAX_BODY,
     )
     columns = "One row per order: id, material, quantity, equipment, due; all rows are taken or none."
+    drawn = _drawn(backend, query, theme)
     return html.Div(
         [
             html.Div(parts.machine_choice(backend, PATH, query), className="toolbar"),
-            html.Div(_drawn(backend, query, theme), id="orders-live", className="stacked"),
+            html.Div(drawn, id="orders-live", className="stacked"),
             parts.panel(
                 "Import orders", html.P(columns, className="note"), upload, html.Div(id="import-errors")
             ),
-            again.clock("orders", AGAIN),
+            again.clock("orders", AGAIN, [drawn]),
         ],
         className="page",
     )

@@ -39,14 +39,15 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
     start = parts.utc(shift["start"])
     toolbar = _toolbar(backend, start.astimezone(backend.plant.site.zone).date(), shift)
     ledger = backend.ledger(_so_far(backend, shift))
+    report = _report(backend, shift, ledger)
     return html.Div(
         [
             toolbar,
-            html.Div(_report(backend, shift, ledger), id="shift-live", className="stacked"),
+            html.Div(report, id="shift-live", className="stacked"),
             restated.counts_form(backend, PATH, {**query, "start": shift["start"]}, ledger)
             if _known(ledger)
             else None,
-            again.clock("shift", AGAIN, going=parts.utc(shift["end"]) > backend.now()),
+            again.clock("shift", AGAIN, [report], going=parts.utc(shift["end"]) > backend.now()),
         ],
         className="page",
     )

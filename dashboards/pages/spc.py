@@ -42,7 +42,7 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             inspectionform.form(backend, asked, signal) if inspected else None,
             _decide(),
             html.Div(below, id="spc-rows", className="stacked"),
-            again.clock("spc", AGAIN),
+            again.clock("spc", AGAIN, (above, below)),
         ],
         className="page",
     )

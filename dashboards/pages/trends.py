@@ -42,11 +42,12 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             ],
             className="page",
         )
+    drawn = _drawn(backend, query, theme)
     return html.Div(
         [
             _toolbar(backend, query, machine, offered, _chosen(query, offered), window),
-            html.Div(_drawn(backend, query, theme), id="trend-live", className="stacked"),
-            again.clock("trend", AGAIN, going="from" not in query or window.end >= backend.now()),
+            html.Div(drawn, id="trend-live", className="stacked"),
+            again.clock("trend", AGAIN, [drawn], going="from" not in query or window.end >= backend.now()),
         ],
         className="page",
     )

@@ -123,6 +123,25 @@ def test_a_point_is_left_out_for_a_reason_and_taken_in_again(open_page: Open, bo
     ]
 
 
+def test_what_has_not_changed_stays_as_it_is(open_page: Open, board: Any) -> None:
+    by_hand(board)
+    page = open_page(MEASURED)
+    drawn(page)
+    page.evaluate("document.querySelector('#spc-chart').dataset.seen = '1'")
+    back = page.get_by_role("button", name=re.compile("^Take back")).first
+    back.focus()
+    with page.expect_response(lambda r: "_dash-update-component" in r.url, timeout=20_000):
+        pass
+    page.wait_for_timeout(500)
+    expect(back).to_be_focused()
+    expect(page.locator("#spc-chart")).to_have_attribute("data-seen", "1")
+    at = board.backend.now()
+    more = Inspection(test="torque", inspected=3, values=(1.9, 1.8, 1.7), time=at, at=at, user="jan")
+    board.backend.record_inspection("filler", more)
+    expect(page.locator("#spc-rows")).to_contain_text("Jan Novák")
+    expect(page.locator("#spc-chart")).not_to_have_attribute("data-seen", "1")
+
+
 def test_an_inspection_is_recorded_by_count_and_taken_back(open_page: Open, board: Any) -> None:
     page = open_page(COUNTED)
     expect(page.locator("#spc-live")).to_contain_text("Record one below")

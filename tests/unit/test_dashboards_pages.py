@@ -17,7 +17,9 @@ from dashboards.app import create_app
 from dashboards.live import Broadcast
 from dashboards.pages import discover
 from dashboards.ports import Refused
+from dashboards.view import ShiftView
 from plant.frames import Window
+from plant.states import TimeCategory
 
 
 def text_of(component: Any) -> str:
@@ -144,6 +146,23 @@ def test_a_bar_of_the_pareto_holds_the_minutes_of_its_stops(board_backend: Any, 
     assert sum(loss.seconds for loss in bars) == pytest.approx(figures.stops(ledger)["seconds"].sum())
     coded = [loss.amount(measure) for loss in bars[:-1]]
     assert bars[-1].uncoded and coded == sorted(coded, reverse=True)
+
+
+def test_money_on_an_axis_has_its_currency() -> None:
+    loss = figures.Loss("jam", "Jam", 60.0, 1, 5.0, TimeCategory.UNPLANNED_DOWNTIME, False)
+    for measure, currency, title in (
+        ("cost", "EUR", "cost (EUR)"),
+        ("cost", "", "cost"),
+        ("count", "EUR", "stops"),
+    ):
+        chart = charts.pareto([loss], "light", measure, currency=currency)
+        assert chart["layout"]["xaxis"]["title"]["text"] == title
+
+
+def test_a_shift_is_named_with_its_crew() -> None:
+    shift = ShiftView(id="n", name="Night", start="", end="", crew="C")
+    assert words.shift_name(shift) == "Night, crew C"
+    assert words.shift_name({**shift, "crew": None}) == "Night"
 
 
 def test_a_step_of_the_waterfall_holds_the_minutes_of_its_stops(board_backend: Any) -> None:
