@@ -23,7 +23,7 @@
     open.facts.replaceChildren(
       ...fact("OEE", m.kpi.oee == null ? L.format.none : `${L.format.percent(m.kpi.oee)} %`),
       ...fact("Availability · performance · quality", [m.kpi.availability, m.kpi.performance, m.kpi.quality].map((r) => L.format.percent(r)).join(" · ")),
-      ...fact("Good", `${L.format.number(m.good)}${m.target == null ? "" : ` of ${L.format.number(m.target)}`} ${L.format.against(m.good, m.expected)}`),
+      ...fact("Good", [`${L.format.number(m.good)}${m.target == null ? "" : ` of ${L.format.number(m.target)}`}`, L.format.against(m.good, m.expected)].filter(Boolean).join(", ")),
       ...fact("Reject", L.format.number(m.reject)),
       ...(o ? [...fact("Order", `${o.id} · ${o.material_name}`), ...fact("Progress", `${L.format.number(o.good)} of ${L.format.number(o.quantity)}`),
         ...fact("Forecast", o.finish_present ? `${L.format.time(o.finish_present)}, ${L.format.slack(o.slack) || "no due date"}` : "not known at this rate"),
