@@ -46,10 +46,22 @@
   const nothingYet = () => h("section", { class: "panel notice" }, h("h2", {}, "No machines yet"),
     h("p", {}, "Give the address of a source: Lineside looks at what it offers and proposes the machine."),
     h("p", {}, h("a", { class: "button primary", href: "/add" }, "Add a machine")));
+  // Rows of tiles there are when so many stand side by side (board.css, .lines).
+  const rowsOf = (lines, columns) => {
+    let rows = 0, used = columns, tallest = 0;
+    for (const { machines: { length } } of lines) {
+      const wide = Math.max(1, Math.min(length, columns));
+      if (used + wide > columns) { rows += tallest; used = tallest = 0; }
+      used += wide;
+      tallest = Math.max(tallest, Math.ceil(length / columns));
+    }
+    return rows + tallest;
+  };
   const layOut = (b) => {
     const shape = JSON.stringify(b.lines.map((l) => [l.id, l.name, l.machines]));
     if (view.shape === shape) return;
     view.shape = shape;
+    attr(view.place, "data-few", rowsOf(b.lines, 4) <= 3);   // few enough to be drawn larger on a TV
     view.rows.clear();
     view.tiles.clear();
     const machines = new Map(b.machines.map((m) => [m.id, m]));

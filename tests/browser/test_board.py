@@ -125,6 +125,29 @@ def test_tv_mode_is_an_address_and_escape_leaves_it(open_page: Open) -> None:
     assert "tv=" not in page.url
 
 
+def test_a_tv_draws_few_machines_larger_and_never_scrolls(open_page: Open, board: Any) -> None:
+    page = open_page("/?tv=1")
+    few = tile(page, "rinser").bounding_box()
+    assert few and few["width"] > 420
+    assert page.evaluate("document.documentElement.scrollHeight") == 1080
+    board.ticking.clear()
+    snapshot = board.backend.snapshot()
+    copies = [
+        {**m, "id": f"{m['id']}-{n}", "line": f"{m['line']}-{n}"}
+        for n in range(3)
+        for m in snapshot["machines"]
+    ]
+    lines = [
+        {**line, "id": f"{line['id']}-{n}", "machines": [f"{m}-{n}" for m in line["machines"]]}
+        for n in range(3)
+        for line in snapshot["lines"]
+    ]
+    board.broadcast.publish({**snapshot, "machines": copies, "lines": lines, "revision": 10**6})
+    expect(page.locator(".tile")).to_have_count(27)
+    many = tile(page, "rinser-0").bounding_box()
+    assert many and many["width"] < 330
+
+
 def test_names_are_text_never_markup(open_page: Open, board: Any) -> None:
     page = open_page()
     board.ticking.clear()
