@@ -8,6 +8,8 @@ import polars as pl
 from sqlalchemy import Connection
 
 from analytics.facts.counters import COUNT_READ
+from analytics.facts.readings import HAS_VALUE
+from analytics.ledger.changeover import detecting
 from analytics.ledger.rows import ledger
 from execution.running import machine_runs
 from infra.historians.waiting import History
@@ -17,13 +19,17 @@ from infra.records.orders import OrderRuns, Orders
 from infra.records.recodes import Recodes
 from pipelines.derive import Facts, corrected, facts
 from plant.frames import Window
-from plant.model import COUNTER_ROLES, Plant
+from plant.model import COUNTER_ROLES, Plant, Role
 
 AHEAD = timedelta(hours=1)
 """Samples after a window that are read with it: they say how long its last stop was."""
 
 LOOK_BACK = timedelta(days=40)
 """How far back the last usable reading of a counter is looked for."""
+
+_NAMES = HAS_VALUE & (pl.col("text").is_null() | (pl.col("text").str.strip_chars() != ""))
+"""The sample names an order or a product. It holds through samples without a value, and where none follows it is the last
+one: a changeover is told by it."""
 
 
 def discrete_signals(plant: Plant) -> list[str]:
@@ -63,22 +69,23 @@ def stored_samples(
 def whole_samples(
     history: History, plant: Plant, since: Mapping[str, datetime], end: datetime, now: datetime
 ) -> pl.DataFrame:
-    """`stored_samples` of each machine from its own time on, with the reading each counter counts on from, however many
-    useless ones came after it. Raises HistorianError."""
+    """`stored_samples` of each machine from its own time on, with the reading each counter counts on from and the last order
+    and product, however much that says nothing came after it. Raises HistorianError."""
     found: list[pl.DataFrame] = []
     for machine, start in since.items():
         signals = [s.id for s in plant.derived_signals() if s.equipment == machine]
         start -= plant.look_back if plant.equipment[machine].cycle_gaps is not None else timedelta(0)
         found.append(stored_samples(history, signals, Window(start, end), now, [machine]))
-        counters = [s.id for s in plant.signals_of(machine, *COUNTER_ROLES)]
-        before = found[-1].filter(pl.col("time") < start, pl.col("signal").is_in(counters))
-        useless = before.filter(~COUNT_READ)["signal"].to_list()
-        back = AHEAD
-        while useless and back < LOOK_BACK:
-            older = history.read(Window(start - back, start), [machine], useless)
-            found.append(older)
-            useless = [s for s in useless if s not in set(older.filter(COUNT_READ)["signal"])]
-            back *= 4
+        before = found[-1].filter(pl.col("time") < start)
+        for roles, tells in ((COUNTER_ROLES, COUNT_READ), ((Role.ORDER, Role.MATERIAL), _NAMES)):
+            of_role = [s.id for s in plant.signals_of(machine, *roles)]
+            useless = before.filter(pl.col("signal").is_in(of_role), ~tells)["signal"].to_list()
+            back = AHEAD
+            while useless and back < LOOK_BACK:
+                older = history.read(Window(start - back, start), [machine], useless)
+                found.append(older)
+                useless = [s for s in useless if s not in set(older.filter(tells)["signal"])]
+                back *= 4
     return pl.concat(found)
 
 
@@ -95,7 +102,7 @@ def said(database: Database, plant: Plant, window: Window, reported: pl.DataFram
 
 def said_on(connection: Connection, plant: Plant, window: Window, reported: pl.DataFrame) -> Said:
     """`said` within a transaction, with what it has written itself."""
-    booked = OrderRuns(connection).touching(window)
+    booked = OrderRuns(connection).touching(window, before=bool(detecting(plant)))
     named = {order for order in reported["order"].unique() if order is not None}
     orders = Orders(connection).find(named)
     return Said(

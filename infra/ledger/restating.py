@@ -9,6 +9,8 @@ from typing import NamedTuple
 import polars as pl
 from sqlalchemy import Connection
 
+from analytics.ledger.attributes import min_running
+from analytics.ledger.rows import startup_times
 from infra.historians.waiting import History
 from infra.ledger.joined import joined
 from infra.ledger.rederive import AHEAD, LOOK_BACK
@@ -69,10 +71,10 @@ def restate(
     spans = {m: span for m in joined(plant, [equipment]) if (span := rows.span(m))}
     mine = spans.get(equipment)
     changed: list[tuple[str, Window]] = []
-    for wide in _dirty(rows, spans, equipment, windows) if mine else ():
+    for wide in _dirty(rows, plant, spans, equipment, windows) if mine else ():
         machines = sorted(m for m, s in spans.items() if s.start <= wide.start and wide.end <= s.end)
         stored = rows.touching(wide, machines)
-        since = {m: min(rows.since(m, wide.start), wide.start) for m in machines}
+        since = {m: min(rows.since(m, wide.start - _before(plant, m)), wide.start) for m in machines}
         derived = derive(connection, wide, since, shift_edges(plant, wide))
         changed += _replaced(rows, machines, stored, derived)
     restate_published(connection, plant, changed, now, why)
@@ -80,22 +82,30 @@ def restate(
 
 
 def _dirty(
-    rows: LedgerRows, spans: Mapping[str, Window], equipment: str, windows: Sequence[Window]
+    rows: LedgerRows, plant: Plant, spans: Mapping[str, Window], equipment: str, windows: Sequence[Window]
 ) -> list[Window]:
-    """What has to be derived again for these windows of a machine: whole stops, and of those joined to it (`spans`: what is
-    stored of each) whole rows. In order, none over another."""
+    """What has to be derived again for these windows of a machine: whole stops, also those that running between them would
+    be too short for, the start-up after them, and of machines joined to it (`spans`: what is stored of each) whole rows. In
+    order, none over another."""
     mine = spans[equipment]
+    blip, startup = min_running(plant).get(equipment, timedelta(0)), startup_times(plant)[equipment]
     found: list[Window] = []
     for window in sorted(windows, key=lambda w: (w.start, w.end)):
         if window.start >= mine.end or window.end <= mine.start:
             continue
-        wide = rows.whole_stops(equipment, _inside(window, mine))
+        wide = rows.whole_stops(equipment, _inside(Window(window.start - blip, window.end + blip), mine))
+        wide = _inside(Window(wide.start, wide.end + startup), mine)
         wide = common(rows, {m: s for m, s in spans.items() if _meets(s, wide)}, wide)
         while found and wide.start < found[-1].end:
             last = found.pop()
             wide = Window(min(last.start, wide.start), max(last.end, wide.end))
         found.append(wide)
     return found
+
+
+def _before(plant: Plant, machine: str) -> timedelta:
+    """How long before a time a stop may have ended of which it still matters."""
+    return max(min_running(plant).get(machine, timedelta(0)), startup_times(plant)[machine])
 
 
 def keep(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from execution.orders import JobOrder, OrderError, OrderState, Refusal
@@ -75,11 +75,16 @@ class OrderRuns:
         query = select(order_runs).where(*open_runs).order_by(order_runs.c.start)
         return [_order_run(row) for row in self._connection.execute(query)]
 
-    def touching(self, window: Window) -> list[OrderRun]:
-        """Runs that overlap the window, oldest first: what `execution.running.machine_runs` wants."""
-        ended = or_(order_runs.c.end.is_(None), order_runs.c.end > window.start)
-        query = select(order_runs).where(order_runs.c.start < window.end, ended).order_by(order_runs.c.start)
-        return [_order_run(row) for row in self._connection.execute(query)]
+    def touching(self, window: Window, before: bool = False) -> list[OrderRun]:
+        """Runs that overlap the window, oldest first: what `execution.running.machine_runs` wants. `before`: and of each
+        equipment the last one begun before it, from which changeovers are told."""
+        wanted = or_(order_runs.c.end.is_(None), order_runs.c.end > window.start)
+        if before:
+            begun = select(order_runs.c.equipment, func.max(order_runs.c.start))
+            begun = begun.where(order_runs.c.start < window.start).group_by(order_runs.c.equipment)
+            wanted = or_(wanted, tuple_(order_runs.c.equipment, order_runs.c.start).in_(begun))
+        query = select(order_runs).where(order_runs.c.start < window.end, wanted)
+        return [_order_run(row) for row in self._connection.execute(query.order_by(order_runs.c.start))]
 
     def of(self, order: str) -> list[OrderRun]:
         """The runs of one order, oldest first."""

@@ -35,6 +35,7 @@ from infra.shifts import instances
 from pipelines.derive import derive
 from plant.frames import SAMPLES, Window
 from plant.model import (
+    ChangeoverRule,
     CycleGaps,
     Equipment,
     EquipmentLevel,
@@ -588,3 +589,50 @@ def test_a_late_reading_of_a_machine_told_from_its_cycles_changes_the_whole_gap_
             at = one + (other - one) * part
             corrected.late(sample(at, "a", "good", said, corrected.now))
             corrected.check(reported)
+
+
+@pytest.mark.slow
+def test_late_samples_of_orders_and_short_runs_change_the_stops_and_start_ups_around_them(
+    tmp_path: Path,
+) -> None:
+    """Changeovers told by the product, start-ups and a minimum running time reach beyond the sample that changes them."""
+    of = plant()
+    told = replace(
+        of.equipment["a"],
+        changeover=ChangeoverRule.DETECT,
+        startup=timedelta(minutes=5),
+        min_running=timedelta(minutes=1),
+    )
+    alone = {**of.equipment, "a": told, "b": replace(of.equipment["b"], upstream=())}
+    states = {"1": STATES["1"], "2": STATES["2"]}
+    signals = {
+        **of.signals,
+        ("a", "state"): replace(of.signals["a", "state"], states=states),
+        ("a", "order"): Signal(id="order", equipment="a", role=Role.ORDER),
+    }
+    with DataFolder(tmp_path) as folder:
+        made = Corrected(folder, datetime.now(UTC).replace(microsecond=0), seed=3)
+        rows: list[tuple[Any, ...]] = []
+        at, good, reject = made.begin, 0, 0
+        while at < made.now:
+            rows.append(sample(at, "a", "state", made.rng.choice([RUN, STOP, STOP]), at))
+            if made.rng.random() < 0.4:
+                said = made.rng.choice(["A", "B", "", "", None])
+                quality = 2 if said is None else 0
+                rows.append((at + timedelta(seconds=7), "a", "order", None, said, quality, at))
+            end = at + timedelta(seconds=made.rng.choice([30, 50, 90, 400]))
+            while at < end:
+                good, reject = good + made.rng.choice([0, 1]), reject + made.rng.choice([0, 0, 1])
+                rows += [sample(at, "a", "good", good, at), sample(at, "a", "reject", reject, at)]
+                at += timedelta(seconds=made.rng.choice([20, 45, 100]))
+        rows = [row for row in rows if row[0] < made.now - timedelta(minutes=9)]
+        late = made.rng.sample(rows, 24)
+        first = [row for row in rows if row not in late]
+        made.spool.append(pl.DataFrame(first, schema=dict(SAMPLES), orient="row"))
+        made.open(replace(of, equipment=alone, signals=signals))
+        close_shifts(made.runtime, made.now)
+        made.check(reported := made.reported())
+        for number in range(0, 24, 2):
+            made.late(*late[number : number + 2])
+            made.check(reported)
+        made.close()

@@ -223,7 +223,9 @@ def test_the_life_of_an_order(database: Database, line: Plant) -> None:
     with database.read() as connection:
         runs = OrderRuns(connection).of("A")
         assert [(r.start, r.end) for r in runs] == [(T0, T0 + MINUTE), (T0 + 2 * MINUTE, T0 + 3 * MINUTE)]
-        assert OrderRuns(connection).touching(Window(T0 + MINUTE, T0 + 2 * MINUTE)) == []
+        between = Window(T0 + MINUTE, T0 + 2 * MINUTE)
+        assert OrderRuns(connection).touching(between) == []
+        assert OrderRuns(connection).touching(between, before=True) == runs[:1]
         actions = [(e.user, e.action) for e in Audit(connection).of("A")]
         assert actions == [("ben", f"order.{action}") for action, _ in steps]
 
