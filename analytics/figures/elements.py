@@ -199,6 +199,11 @@ def _code(column: str, kind: pl.DataType, names: list[str]) -> pl.Expr:
         places = {name: place for place, name in enumerate(names)}
         table = pl.Series([places.get(name) for name in kind.categories], dtype=pl.UInt32)
         return pl.lit(table).gather(pl.col(column).to_physical())
+    if isinstance(kind, pl.Categorical):
+        codes = {code: place for place, code in enumerate(pl.Series(names, dtype=kind).to_physical())}
+        table = pl.Series(map(codes.get, range(max(codes, default=-1) + 1)), dtype=pl.UInt32)
+        code = pl.col(column).to_physical()
+        return pl.lit(table).gather(pl.when(code < table.len()).then(code))
     return pl.col(column).cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
 
 

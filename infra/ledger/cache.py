@@ -37,14 +37,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WholeDays:
-    """The stored rows that overlap a window, those of its inner days in cells. `plant.frames.LEDGER`, but for the cells."""
+    """The stored rows that overlap a window, those of its inner days in cells. Columns as in `plant.frames.LEDGER`."""
 
     inner: Window
     """UTC days: the rows that begin here reach over no end of the window."""
     cells: pl.DataFrame
-    """`analytics.figures.cells.CELLS` of those rows."""
+    """`analytics.figures.cells.CELLS` of those rows, `coded`."""
     loose: pl.DataFrame
-    """Those of them that tell the failures that are not in the cells (`analytics.figures.reliability.loose`)."""
+    """Those of them that tell the failures that are not in the cells (`analytics.figures.reliability.loose`), `coded`."""
     rows: pl.LazyFrame
     """All of them."""
     others: pl.LazyFrame
@@ -64,7 +64,7 @@ class LedgerCache:
         self._parts = (_OVER, _BEGUN, _LOOSE, f"{_CELLS}-{zone.key.replace('/', '-')}")
         self._zone = zone
         self._making = threading.Lock()
-        self._held = lru_cache(maxsize=_HELD)(pl.read_parquet)  # by path: another version is another file
+        self._held = lru_cache(maxsize=_HELD)(_read)  # by path: another version is another file
 
     def rows(self, window: Window, equipment: Sequence[str] | None = None) -> pl.LazyFrame:
         """Whole rows that overlap the window (`plant.frames.LEDGER`), in no order. Collect it at once: files of days that
@@ -80,7 +80,8 @@ class LedgerCache:
             with contextlib.suppress(FileNotFoundError):
                 return take(self._whole_days(window))
         none, rows = empty(LEDGER), self.collected(window).lazy()
-        return take(WholeDays(Window(window.start, window.start), empty(CELLS), none, none.lazy(), rows))
+        nowhere = Window(window.start, window.start)
+        return take(WholeDays(nowhere, coded(empty(CELLS)), coded(none), none.lazy(), rows))
 
     def _whole_days(self, window: Window) -> WholeDays:
         over, begun, loose, of_cells = self._parts
@@ -92,8 +93,8 @@ class LedgerCache:
         first = dict(list(days.items())[:1])
         return WholeDays(
             inner,
-            pl.concat([empty(CELLS), *map(self._held, self._paths(inside, of_cells))]),
-            pl.concat([empty(LEDGER), *map(self._held, self._paths(inside, loose))]),
+            pl.concat([coded(empty(CELLS)), *map(self._held, self._paths(inside, of_cells))]),
+            pl.concat([coded(empty(LEDGER)), *map(self._held, self._paths(inside, loose))]),
             self._scan(self._paths(inside, begun)),
             self._scan(self._paths(first, over) + self._paths(outside, begun)).filter(overlaps),
         )
@@ -152,6 +153,15 @@ class LedgerCache:
 
     def _path(self, day: datetime, version: int, part: str) -> Path:
         return self._folder / f"{day:%Y-%m-%d}.{version}.{part}.parquet"
+
+
+def coded(rows: pl.DataFrame) -> pl.DataFrame:
+    """Texts as Categorical: half the memory, and groups are found in half the time."""
+    return rows.with_columns(pl.col(pl.String).cast(pl.Categorical))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    return coded(pl.read_parquet(path))
 
 
 def _inner(window: Window) -> Window:

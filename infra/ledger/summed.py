@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from analytics.figures.cells import uneven
-from infra.ledger.cache import WholeDays
+from infra.ledger.cache import WholeDays, coded
 from infra.ledger.stored import Derive, window_of
 from plant.frames import Window
 from plant.model import Plant
@@ -15,7 +15,7 @@ from plant.model import Plant
 
 @dataclass(frozen=True, slots=True)
 class Addends:
-    """Frames for `analytics.figures.summary.summarise`, in no order."""
+    """Frames for `analytics.figures.summary.summarise`, in no order; texts may be Categorical."""
 
     ledger: pl.DataFrame
     """Rows, and cells (`analytics.figures.cells.CELLS`)."""
@@ -52,12 +52,13 @@ def addends(
         (pl.col("end") - pl.col("start")).dt.total_microseconds() == pl.col("duration"),
         pl.col("end") <= window.end,
     )
-    in_cells = pl.col("equipment").is_in(whole["equipment"].implode())
+    in_cells = pl.col("equipment").is_in(whole["equipment"].cast(pl.String).to_list())
     read = [stored.others]
     if whole.height < len(set(machines)):
         read.append(stored.rows.filter(ours, ~in_cells))
-    besides = whole.select("equipment", "start", "end")
+    besides = whole.select(pl.col("equipment").cast(pl.String), "start", "end")
     rows = window_of(pl.concat(read).collect(), window, machines, derive, edges, besides)
+    rows = coded(rows)
     cells, loose = stored.cells, stored.loose
     if whole.height < covered.height:
         cells, loose = cells.filter(in_cells), loose.filter(in_cells)
