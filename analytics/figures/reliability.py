@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from plant.frames import TIME
-from plant.states import TimeCategory
+from plant.states import MachineState, TimeCategory
 
 WAITS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
@@ -141,8 +141,8 @@ def loose(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows that tell the failures that are not `settled`."""
     stop = pl.col("stop_start")
     first, final = stop.min().over("equipment"), stop.max().over("equipment")
-    unknown = pl.col("category") == TimeCategory.UNKNOWN.value
-    return rows.filter(pl.col("category").is_in(_FAILING), (stop == first) | (stop == final) | unknown)
+    blind = (pl.col("category") == TimeCategory.UNKNOWN.value) | (pl.col("state") == MachineState.UNKNOWN.value)
+    return rows.filter(pl.col("category").is_in(_FAILING), (stop == first) | (stop == final) | blind)
 
 
 def attended(alerts: pl.DataFrame | None, by: Sequence[str]) -> pl.DataFrame:
