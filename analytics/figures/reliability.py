@@ -41,6 +41,10 @@ _PAUSED = (
 )
 """A failure may go on over a break or a night, or begin as a changeover; that time is not repair time."""
 _FAILING = (_FAILED, *_PAUSED, TimeCategory.UNKNOWN.value)
+_BLIND = (pl.col("category") == TimeCategory.UNKNOWN.value) | (
+    pl.col("state").cast(pl.String) == MachineState.UNKNOWN.value
+)
+"""Time without data, also in a break or at night."""
 COUNTED = ("failures", "repairs", "repair_time")
 """Failures, those of them that ended and were seen whole, and how long these took together (microseconds)."""
 
@@ -54,7 +58,7 @@ def failure_events(
     `failing`: those of its rows whose failures are asked for; by default all."""
     category = pl.col("category")
     down = category == _FAILED
-    columns = {"category", "start", "end", "duration", *_STOP, *keys}
+    columns = {"category", "state", "start", "end", "duration", *_STOP, *keys}
     few = (
         (rows if failing is None else failing)
         .lazy()
@@ -63,7 +67,7 @@ def failure_events(
         .collect()
     )
     last = rows.lazy().group_by("equipment").agg(last=pl.col("end").max()).collect()
-    unknown = few.filter(category == TimeCategory.UNKNOWN.value)
+    unknown = few.filter(_BLIND)
     blind_before = unknown.select("equipment", stop_start="end", blind_before=True)
     blind_after = unknown.select("equipment", ended="start", blind_after=True)
     inside = few.filter(down)
@@ -76,9 +80,7 @@ def failure_events(
             *(pl.col(key).min_by("start") for key in keys if key not in _STOP),
         )
         .join(
-            few.filter(category != TimeCategory.UNKNOWN.value)
-            .group_by(_STOP)
-            .agg(began=pl.col("start").min(), ended=pl.col("end").max()),
+            few.filter(~_BLIND).group_by(_STOP).agg(began=pl.col("start").min(), ended=pl.col("end").max()),
             on=_STOP,
         )
         .join(last, on="equipment")
@@ -141,8 +143,7 @@ def loose(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows that tell the failures that are not `settled`."""
     stop = pl.col("stop_start")
     first, final = stop.min().over("equipment"), stop.max().over("equipment")
-    blind = (pl.col("category") == TimeCategory.UNKNOWN.value) | (pl.col("state") == MachineState.UNKNOWN.value)
-    return rows.filter(pl.col("category").is_in(_FAILING), (stop == first) | (stop == final) | blind)
+    return rows.filter(pl.col("category").is_in(_FAILING), (stop == first) | (stop == final) | _BLIND)
 
 
 def attended(alerts: pl.DataFrame | None, by: Sequence[str]) -> pl.DataFrame:

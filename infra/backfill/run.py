@@ -295,12 +295,14 @@ class Backfill:
                 raise BackfillError(
                     f"another backfill of {self._folder.root} is under way: wait until it is done"
                 ) from None
+            for left in self._folder.backfill.glob(".tmp-*"):  # of one that was killed: we are alone
+                left.unlink(missing_ok=True)
             yield
 
     def _tidy(self, used: set[Path]) -> None:
         """Remove what nobody needs any more."""
         tells = self._plant.historian.kind == "parquet"
-        for path in [*self._folder.backfill.glob("*.parquet"), *self._folder.backfill.glob(".tmp-*")]:
+        for path in self._folder.backfill.glob("*.parquet"):
             age = datetime.now(UTC) - datetime.fromtimestamp(path.stat().st_mtime, UTC)
             if (path in used and not tells) or (path not in used and age > STALE):
                 path.unlink()

@@ -1,5 +1,6 @@
 """A backfill stores what one derivation of everything gives, however it is cut, as often as it is repeated."""
 
+import fcntl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -67,6 +68,23 @@ def test_pieces_of_time_and_machines_come_to_the_same(works: tuple[Plant, DataFo
 def test_some_machines_do_not_come_first(works: tuple[Plant, DataFolder]) -> None:
     with pytest.raises(BackfillError, match="without --equipment"):
         backfill(*works, equipment=["saw"])
+
+
+def test_what_a_killed_one_was_writing_is_removed_and_what_another_writes_stays(
+    works: tuple[Plant, DataFolder],
+) -> None:
+    folder = works[1].backfill
+    folder.mkdir()
+    writing = folder / ".tmp-1-0.parquet"
+    writing.write_bytes(b"half")
+    with (folder / "lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(BackfillError, match="under way"):
+            backfill(*works, equipment=["saw"])
+        assert writing.exists()
+    with pytest.raises(BackfillError, match="without --equipment"):
+        backfill(*works, equipment=["saw"])
+    assert not writing.exists(), "removed before the work, so also by one that fails"
 
 
 def test_time_that_is_not_over_is_left_to_the_server(works: tuple[Plant, DataFolder]) -> None:

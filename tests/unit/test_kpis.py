@@ -79,7 +79,7 @@ def ledger(*rows: Row, cycle: int = MINUTE) -> pl.DataFrame:
             "stop_start": begin,
             "order": "A1",
             "material": "p",
-            "state": "running" if row["category"] == "running" else "down",
+            "state": row["category"] if row["category"] in ("running", "unknown") else "down",
             "duration": minutes * MINUTE,
             "good": 0,
             "reject": 0,
@@ -236,7 +236,7 @@ def test_texts_as_enum_or_categorical_and_lazy_rows_give_the_same() -> None:
             else pl.Enum(
                 ["?", *SHIFT[n].drop_nulls().unique(), "maintenance", "down"]
                 if n != "state"
-                else ["running", "down", "setup", "maintenance"]
+                else ["running", "down", "setup", "maintenance", "unknown"]
             )
         )
         for n in texts
@@ -311,6 +311,15 @@ def test_a_failure_that_begins_as_a_changeover_is_seen_whole() -> None:
             ),
             0,
         ),
+        (
+            (
+                {"minutes": 5, "category": "running"},
+                {"minutes": 9, "category": "unplanned_downtime"},
+                {"minutes": 5, "category": "not_scheduled", "state": "unknown"},
+                {"minutes": 5, "category": "running"},
+            ),
+            0,
+        ),  # nobody saw at night when it ended
         (
             (
                 {"minutes": 5, "category": "running"},
