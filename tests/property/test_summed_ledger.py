@@ -31,6 +31,8 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 LONG = 6 * 24 * 3600
 UNTIL = START + LONG * SECOND
 STATES = {"1": StateMapping(state=MachineState.RUNNING), "2": StateMapping(state=MachineState.DOWN)}
+NOBODY_SAW = 9
+"""A code without a mapping: what the machine does is not known."""
 MACHINES = ("a", "b", "c")
 MIDNIGHTS = edges(Window(START - 2 * timedelta(days=1), UNTIL + timedelta(days=1)), ZONE, "day")
 EVERY = list(catalogue())
@@ -65,7 +67,7 @@ def histories(draw: st.DrawFn) -> pl.DataFrame:
             count = 0
             for second in sorted(draw(st.sets(st.integers(0, LONG), max_size=15))):
                 count += draw(st.integers(0, 3))
-                value = float(draw(st.sampled_from([1, 1, 2])) if signal == "s" else count)
+                value = float(draw(st.sampled_from([1, 1, 2, 2, NOBODY_SAW])) if signal == "s" else count)
                 at = START + second * SECOND
                 rows.append((at, machine, signal, value, None, 0, at))
     return pl.DataFrame(rows, schema=dict(SAMPLES), orient="row")
@@ -141,6 +143,46 @@ def test_cells_and_rows_add_up_to_the_ledger(
     wanted = [summarise(whole, by, PLANT, kpis=EVERY), six_big_losses(whole, PLANT)]
     for figures, plain in zip(cache.summed(window, taken), wanted, strict=True):
         assert_frame_equal(figures, plain, check_exact=False, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("states", "failures", "repaired"),
+    (
+        ({0: 1, 72: 2, 75: 1}, 1, 3),  # over the midnight that parts two files
+        ({0: 1, 71: NOBODY_SAW, 72: 2, 75: 1}, 1, None),  # begins where one begins, after time nobody saw
+        ({0: 1, 70: NOBODY_SAW, 71: 2, 75: 1}, 1, None),  # begins after such time, ends on the next day
+        ({0: 1, 71: 2, 73: NOBODY_SAW, 75: 1}, 1, None),  # ends on the next day where such time begins
+        ({0: 1, 71: 2, 72: NOBODY_SAW, 75: 1}, 1, None),
+        ({0: 1, 70: 2, 71: 1, 71.5: 2, 73: 1, 73.5: 2, 75.5: 1}, 3, 1.5),  # one inside a day on either side
+    ),
+)
+def test_failures_over_the_end_of_a_day_are_those_of_the_ledger(
+    database: Database,
+    cache: LedgerCache,
+    states: dict[float, int],
+    failures: int,
+    repaired: float | None,
+) -> None:
+    """`repaired`: hours, the mean of those seen whole. Files part at 72 h."""
+    rows = [(START + h * HOUR, "a", "s", float(code), None, 0, START) for h, code in states.items()]
+    samples = pl.DataFrame(rows, schema=dict(SAMPLES), orient="row")
+    window = Window(MIDNIGHTS[1], MIDNIGHTS[-2])
+    every = derive(samples, PLANT, Window(MIDNIGHTS[0], MIDNIGHTS[-1]), until=UNTIL, edges=MIDNIGHTS)
+    store(database, every)
+
+    def derived(span: Window, cuts: Sequence[datetime], machines: Sequence[str]) -> pl.DataFrame:
+        raise AssertionError("nothing is missing")
+
+    def taken(found: WholeDays) -> pl.DataFrame:
+        summed = addends(found, window, PLANT, MACHINES, derived)
+        assert summed.ledger.filter(equipment="a")["failures"].is_not_null().any(), "in cells"
+        return summarise(
+            summed.ledger, ["equipment"], PLANT, kpis=EVERY, window=window, failing=summed.failing
+        )
+
+    found = cache.summed(window, taken).row(by_predicate=pl.col("equipment") == "a", named=True)
+    assert found["failures"] == failures
+    assert found["mttr"] == (None if repaired is None else repaired * 60)  # minutes
 
 
 def test_inner_days_are_read_in_cells_only(database: Database, cache: LedgerCache) -> None:
