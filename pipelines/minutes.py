@@ -1,15 +1,13 @@
-"""Numbers in buckets of time: how many, their sum, least and most of each minute of every process variable."""
+"""Numbers in buckets of time: how many, their sum, least and most."""
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 
 import numpy as np
 import polars as pl
 
-from pipelines.thin import among, begins_series
+from pipelines.thin import Numbers, begins_series
 from plant.frames import BAD, TIME, empty
-from plant.model import Plant, Role
 
 SUMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "equipment": pl.String,
@@ -23,17 +21,6 @@ SUMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """Additive: `merged` makes one row of all that are of one bucket. Mean is sum / count (`plant.frames.TREND`)."""
 
 _KEY = ("equipment", "signal", "time")
-
-
-def minutes(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
-    """`SUMS` of the process variables of a plant by the minute, to be `merged`; see `bucketed`."""
-    keys = [(s.equipment, s.id) for s in plant.signals.values() if s.role is Role.PROCESS_VALUE]
-    variables = pl.DataFrame(keys, schema={"equipment": pl.String, "signal": pl.String}, orient="row")
-    rows = samples.filter(pl.col("signal").is_in(variables["signal"].unique().implode()))
-    ours = among(variables)
-    return bucketed(rows, timedelta(minutes=1)).map_batches(
-        lambda few: few.filter(ours), streamable=True, predicate_pushdown=False
-    )
 
 
 def bucket_length(every: timedelta) -> int:
@@ -54,7 +41,7 @@ def bucketed(samples: pl.LazyFrame, every: timedelta) -> pl.LazyFrame:
     """
     length = bucket_length(every)
     return samples.select("equipment", "signal", "time", "value", "quality").map_batches(
-        partial(_summed, length=length),
+        lambda rows: empty(SUMS) if rows.is_empty() else summed(rows, begins_series(rows), length),
         schema=dict(SUMS),
         streamable=True,
         predicate_pushdown=False,
@@ -62,20 +49,22 @@ def bucketed(samples: pl.LazyFrame, every: timedelta) -> pl.LazyFrame:
     )
 
 
-def _summed(rows: pl.DataFrame, length: int) -> pl.DataFrame:
-    bad = (rows["quality"] >= BAD).any()
-    if bad or rows["value"].null_count():
+def summed(rows: pl.DataFrame, begins: Numbers, length: int) -> pl.DataFrame:
+    """`SUMS` of neighbours among these rows, of which there are some. `length`: of a bucket, in microseconds; `begins`:
+    `begins_series` of the rows."""
+    if rows["value"].null_count() or (rows["quality"].to_numpy() >= BAD).any():
         rows = rows.filter(pl.col("value").is_not_null(), pl.col("quality") < BAD)
-    if rows.is_empty():
-        return empty(SUMS)
+        if rows.is_empty():
+            return empty(SUMS)
+        begins = begins_series(rows)
     value = rows["value"].to_numpy()
-    bucket = rows["time"].to_physical().to_numpy() // length
-    begins = begins_series(rows)
+    bucket = rows["time"].to_numpy().view(np.int64) // length
+    begins = begins.copy()
     begins[1:] |= bucket[1:] != bucket[:-1]
     first = np.flatnonzero(begins)
     columns = {
-        "equipment": rows["equipment"].gather(first),
-        "signal": rows["signal"].gather(first),
+        "equipment": rows["equipment"][first],
+        "signal": rows["signal"][first],
         "time": pl.Series(bucket[first] * length).cast(TIME),
         "count": pl.Series(np.diff(first, append=rows.height)).cast(pl.Int64),
         "sum": pl.Series(np.add.reduceat(value, first)),
@@ -93,7 +82,7 @@ def merged(sums: pl.DataFrame) -> pl.DataFrame:
     if not _in_order(rows):
         rows = rows.sort(_KEY, maintain_order=True)
     begins = begins_series(rows)
-    time = rows["time"].to_physical().to_numpy()
+    time = rows["time"].to_numpy()
     begins[1:] |= time[1:] != time[:-1]
     if begins.all():
         return rows
@@ -107,7 +96,7 @@ def merged(sums: pl.DataFrame) -> pl.DataFrame:
 def _in_order(rows: pl.DataFrame) -> bool:
     """Whether rows are sorted by `_KEY`; sorting those of a long history by name takes much time and memory."""
     begins = begins_series(rows)
-    time = rows["time"].to_physical().to_numpy()
+    time = rows["time"].to_numpy()
     if ((time[1:] < time[:-1]) & ~begins[1:]).any():
         return False
     names = rows.filter(begins).select("equipment", "signal").rows()

@@ -9,7 +9,6 @@ keeps a row now and then.
 """
 
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,42 +38,60 @@ def thin(samples: pl.LazyFrame, plant: Plant) -> pl.LazyFrame:
     Each piece a streaming query hands over is thinned by itself, so memory is bounded: sink the result, or collect it
     with the streaming engine.
     """
-    known = series(plant)
-    ours = known["signal"].unique()
-    timed = known.filter(pl.col("cycle") == CycleKind.TIME.value)["signal"].unique()
-    grid = _grid(shortest(known["stale"].to_list()))
-    return samples.filter(pl.col("signal").is_in(ours.implode())).map_batches(
-        partial(_thinned, grid=grid, timed=timed, ours=among(known)),
-        streamable=True,
-        predicate_pushdown=False,
-        projection_pushdown=False,
+    thinning = Thinning(plant)
+    return samples.filter(pl.col("signal").is_in(thinning.signals.implode())).map_batches(
+        thinning, streamable=True, predicate_pushdown=False, projection_pushdown=False
     )
 
 
-def _thinned(rows: pl.DataFrame, grid: int | None, timed: pl.Series, ours: pl.Expr) -> pl.DataFrame:
-    if rows.is_empty():
-        return rows
-    value = rows["value"].to_numpy()  # NaN where there is none: a sample is never NaN
-    quality = rows["quality"].to_numpy()
-    bits = value.view(np.int64)
-    tells = np.ones(rows.height, bool)
-    np.not_equal(bits[1:], bits[:-1], out=tells[1:])
-    tells[1:] |= quality[1:] != quality[:-1]
-    if rows["text"].null_count() < rows.height:
-        tells |= rows["text"].ne_missing(rows["text"].shift()).to_numpy()
-    if grid is not None:  # the highest bit in which two times differ says which multiples lie between
-        time = rows["time"].to_physical().to_numpy().view(np.uint64)
-        tells[1:] |= (time[1:] ^ time[:-1]) >= grid
-    whole = (value >= 0) & (value == np.floor(value)) & (value < 2**53)
-    if not whole.all():
-        tells |= ~whole & (quality < BAD) & ~np.isnan(value)
-    if not timed.is_empty():
-        tells |= rows["signal"].is_in(timed.implode()).to_numpy()
-    tells |= begins_series(rows)
-    kept = tells.copy()
-    kept[:-1] |= tells[1:]
-    kept[-1] = True
-    return rows.filter(pl.Series(kept)).filter(ours)
+class Thinning:
+    """Thins pieces of a history of a plant, each by itself; see `thin`."""
+
+    def __init__(self, plant: Plant) -> None:
+        known = series(plant)
+        timed = known.filter(pl.col("cycle") == CycleKind.TIME.value)
+        self.signals = known["signal"].unique()
+        self._ours = Chosen(known)
+        self._timed = timed["signal"].unique()
+        self._grid = _grid(shortest(known["stale"].to_list()))
+
+    def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows if rows.is_empty() else self.thinned(rows, begins_series(rows))
+
+    def thinned(self, rows: pl.DataFrame, begins: Numbers) -> pl.DataFrame:
+        """`begins`: `begins_series` of the rows, of which there are some."""
+        mixed = bool(begins[1:].any())  # mostly a piece is of one series
+        if not mixed and not self._ours.has(rows):
+            return rows.clear()
+        value = rows["value"].to_numpy()  # NaN where there is none: a sample is never NaN
+        quality = rows["quality"].to_numpy()
+        bits = value.view(np.int64)
+        tells = begins.copy()
+        tells[1:] |= bits[1:] != bits[:-1]
+        first = value[tells]  # of those alike
+        tells[1:] |= quality[1:] != quality[:-1]
+        if rows["text"].null_count() < rows.height:
+            tells |= rows["text"].ne_missing(rows["text"].shift()).to_numpy()
+        if (
+            self._grid is not None
+        ):  # the highest bit in which two times differ says which multiples lie between
+            time = rows["time"].to_numpy().view(np.uint64)
+            tells[1:] |= (time[1:] ^ time[:-1]) >= self._grid
+        if not _countable(first).all():
+            tells |= ~_countable(value) & (quality < BAD)
+        if not self._timed.is_empty():
+            tells |= rows["signal"].is_in(self._timed.implode()).to_numpy()
+        kept = tells.copy()
+        kept[:-1] |= tells[1:]
+        kept[-1] = True
+        found = rows[np.flatnonzero(kept)]
+        return self._ours.of(found) if mixed else found
+
+
+def _countable(value: Numbers) -> Numbers:
+    """Which of them a counter can show; no value is fine too."""
+    shown: Numbers = (value >= 0) & (value == np.floor(value)) & (value < 2**53)
+    return shown | np.isnan(value)
 
 
 def begins_series(rows: pl.DataFrame) -> Numbers:
@@ -87,11 +104,26 @@ def begins_series(rows: pl.DataFrame) -> Numbers:
     return begins
 
 
-def among(known: pl.DataFrame) -> pl.Expr:
-    """Rows of the series (equipment, signal) of this frame. Machines mostly have signals of the same names, so there
-    are few terms."""
+class Chosen:
+    """Some series (equipment, signal), and which rows are of them."""
+
+    def __init__(self, keys: pl.DataFrame) -> None:
+        self._keys = set(keys.select("equipment", "signal").iter_rows())
+        self._among = _among(keys)
+
+    def has(self, rows: pl.DataFrame) -> bool:
+        """Whether rows of one series are of these."""
+        return (rows["equipment"][0], rows["signal"][0]) in self._keys
+
+    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of these series."""
+        return rows.filter(self._among)
+
+
+def _among(keys: pl.DataFrame) -> pl.Expr:
+    """Machines mostly have signals of the same names, so there are few terms."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for (signal,), machines in known.sort("equipment").group_by("signal", maintain_order=True):
+    for (signal,), machines in keys.sort("equipment").group_by("signal", maintain_order=True):
         groups.setdefault(tuple(machines["equipment"]), []).append(str(signal))
     terms = [
         pl.col("signal").is_in(signals) & pl.col("equipment").is_in(list(machines))

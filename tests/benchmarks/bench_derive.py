@@ -40,9 +40,8 @@ from analytics.facts.counters import SLACK
 from analytics.figures.losses import pareto
 from analytics.figures.summary import summarise
 from infra.historians.layout import SampleFile
+from pipelines.condense import condensed, minutes, thinned
 from pipelines.derive import derive
-from pipelines.minutes import merged, minutes
-from pipelines.thin import thin
 from plant.frames import ORDER_RUNS, SAMPLES, TIME, Window
 from plant.model import (
     Equipment,
@@ -212,16 +211,16 @@ def scan(path: Path, _window: Window, _scratch: Path) -> Tables:
 
 def ours(path: Path, window: Window, scratch: Path) -> Tables:
     plant, samples = build_plant(), pl.scan_parquet(path).drop("received")  # sorted: nothing is there twice
-    thin(samples, plant).sink_parquet(scratch / "thin.parquet")
-    minutes(samples, plant).sink_parquet(scratch / "minutes.parquet")
-    kept = pl.scan_parquet(scratch / "thin.parquet").with_columns(received="time")
+    condensed(samples, plant).sink_parquet(scratch / "condensed.parquet", compression="lz4")
+    found = pl.scan_parquet(scratch / "condensed.parquet")
+    kept = thinned(found).with_columns(received="time")
     ledger = derive(kept, plant, window, runs=build_runs(window), until=window.end)
     return {
         "figures": summarise(ledger, GROUP, plant).select(
             *GROUP, *CATEGORIES, *PARTS, *("availability", "performance", "quality", "oee")
         ),
         "pareto": pareto(ledger).select("reason", "duration", "count"),
-        "minutes": merged(pl.read_parquet(scratch / "minutes.parquet")),
+        "minutes": minutes(found),
     }
 
 

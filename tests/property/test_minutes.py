@@ -1,34 +1,18 @@
 """Buckets of process variables are those of the plainest way to find them, however samples come."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.minutes import SUMS, bucketed, merged, minutes
-from plant.frames import BAD, SAMPLES, TIME
-from plant.model import Equipment, EquipmentLevel, Plant, Role, Signal, Site
+from pipelines.minutes import SUMS, bucketed, merged
+from plant.frames import BAD, SAMPLES
 from tests.examples import examples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY = ["equipment", "signal", "time"]
-PLANT = Plant(
-    site=Site(id="s", name="s", zone=ZoneInfo("UTC")),
-    equipment={m: Equipment(id=m, name=m, level=EquipmentLevel.WORK_UNIT) for m in "ab"},
-    signals={
-        (m, s): Signal(id=s, equipment=m, role=role)
-        for m, s, role in (
-            ("a", "p", Role.PROCESS_VALUE),
-            ("a", "q", Role.PROCESS_VALUE),
-            ("b", "p", Role.GOOD),
-            ("b", "q", Role.PROCESS_VALUE),
-        )
-    },
-)
-
 row = st.tuples(
     st.integers(-500, 500),
     st.sampled_from("abx"),
@@ -63,15 +47,3 @@ def test_buckets(rows: list, seconds: int, engine: str) -> None:
     in_order = bucketed(samples.sort(KEY).lazy(), every).collect(engine=engine)  # type: ignore[call-overload]
     assert_frame_equal(merged(in_order), expected)
     assert_frame_equal(merged(bucketed(samples.lazy(), every).collect()), expected)
-
-
-@examples(20)
-@given(st.lists(row, max_size=40))
-def test_minutes_are_of_process_variables_only(rows: list) -> None:
-    samples = frame(rows).sort(KEY)
-    kept = samples.filter(
-        (pl.col("equipment") == "a") | ((pl.col("equipment") == "b") & (pl.col("signal") == "q"))
-    )
-    found = merged(minutes(samples.lazy(), PLANT).collect())
-    assert found.schema["time"] == TIME
-    assert_frame_equal(found, plainly(kept, 60))
