@@ -21,6 +21,7 @@ SUMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 """Additive: `merged` makes one row of all that are of one bucket. Mean is sum / count (`plant.frames.TREND`)."""
 
 _KEY = ("equipment", "signal", "time")
+_PIECE = 100_000
 
 
 def bucket_length(every: timedelta) -> int:
@@ -81,6 +82,16 @@ def merged(sums: pl.DataFrame) -> pl.DataFrame:
         return rows
     if not _in_order(rows):
         rows = rows.sort(_KEY, maintain_order=True)
+    done: list[pl.DataFrame] = []
+    for piece in rows.iter_slices(_PIECE):  # all at once, more than twice the table would be held
+        if done:
+            piece, done[-1] = pl.concat([done[-1].tail(1), piece]), done[-1].head(-1)
+        done.append(_added(piece))
+    return pl.concat(done, rechunk=False)
+
+
+def _added(rows: pl.DataFrame) -> pl.DataFrame:
+    """Neighbours that are of one bucket made one."""
     begins = begins_series(rows)
     time = rows["time"].to_numpy()
     begins[1:] |= time[1:] != time[:-1]

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+import pipelines.minutes
 from pipelines.minutes import SUMS, bucketed, merged
 from plant.frames import BAD, SAMPLES
 from tests.examples import examples
@@ -39,11 +41,20 @@ def plainly(samples: pl.DataFrame, seconds: int) -> pl.DataFrame:
 
 
 @examples(40)
-@given(st.lists(row, max_size=60), st.sampled_from([1, 60, 300]), st.sampled_from(["streaming", "in-memory"]))
-def test_buckets(rows: list, seconds: int, engine: str) -> None:
+@given(
+    st.lists(row, max_size=60),
+    st.sampled_from([1, 60, 300]),
+    st.sampled_from(["streaming", "in-memory"]),
+    st.integers(1, 4),
+)
+def test_buckets(rows: list, seconds: int, engine: str, piece: int) -> None:
     samples = frame(rows)
     expected = plainly(samples, seconds)
     every = timedelta(seconds=seconds)
     in_order = bucketed(samples.sort(KEY).lazy(), every).collect(engine=engine)  # type: ignore[call-overload]
     assert_frame_equal(merged(in_order), expected)
+    twice = pl.concat([in_order, in_order]).sort(KEY, maintain_order=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipelines.minutes, "_PIECE", piece)  # as a long table is cut
+        assert_frame_equal(merged(twice), expected.with_columns(pl.col("count", "sum") * 2))
     assert_frame_equal(merged(bucketed(samples.lazy(), every).collect()), expected)
