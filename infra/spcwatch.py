@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from zlib import crc32
 
 from alerting.alert import OrderContext
@@ -29,7 +30,9 @@ log = logging.getLogger(__name__)
 SUBJECT = "@spc:"
 """In front of machine and signal: the equipment such an alert is about."""
 EVERY = 2.0
-"""Seconds between two looks."""
+"""Seconds between two looks, at least."""
+_REST = 9
+"""Times as long as a look took nothing is looked at: however many charts there are, a tenth of one processor is theirs."""
 LOOKED = timedelta(hours=1)
 """How far back a point that breaks a rule may be the newest one."""
 _LOTS = timedelta(days=2)
@@ -102,9 +105,12 @@ class SpcWatch:
 
     def run(self, stop: threading.Event) -> None:
         """Look until stopped; what cannot be read now is read the next time."""
-        while not stop.wait(EVERY):
+        took = 0.0
+        while not stop.wait(max(EVERY, _REST * took)):
+            begun, took = monotonic(), 0.0
             try:
                 self.look(datetime.now(UTC))
+                took = monotonic() - begun
             except (HistorianError, RecordsError) as error:
                 log.warning("control charts wait: %s", error)
             except Exception:

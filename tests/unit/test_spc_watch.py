@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from time import sleep
 from typing import Any
 
 import polars as pl
@@ -14,7 +16,7 @@ from analytics.spc.study import Exclusion, Frozen, key
 from dashboards import spc
 from dashboards.ports import Refused
 from infra.records.audit import Audit
-from infra.records.database import Database, upgrade
+from infra.records.database import Database, RecordsError, upgrade
 from infra.records.spc import SpcRecords
 from infra.spcwatch import SpcWatch, machine_of, statuses, with_orders, with_spc
 from plant.frames import Window
@@ -135,3 +137,25 @@ def test_freezing_and_leaving_out_need_something_to_go_by(board_backend: Any) ->
     again = spc.find(board_backend, CHART, window)
     assert again.study.points.filter(pl.col("excluded"))["time"].to_list() == [first]
     assert [e.why for e in again.exclusions] == ["why"]
+
+
+@pytest.mark.parametrize("fails", (False, True))
+def test_looks_that_take_long_are_further_apart(
+    board_backend: Any, database: Database, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    watching, waited = SpcWatch(board_backend, database), list[float | None]()
+
+    def slow(_now: datetime) -> None:
+        sleep(0.25)
+        if fails:
+            raise RecordsError("away")
+
+    class Stop(Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            return len(waited) == 2
+
+    monkeypatch.setattr(watching, "look", slow)
+    watching.run(Stop())
+    assert waited[0] == 2.0
+    assert waited[1] == 2.0 if fails else waited[1] >= 9 * 0.25
