@@ -1,5 +1,6 @@
 """Parts of a page that are drawn again while somebody looks. Forms beside them are not, so nobody loses what they type; and
-what is the same as before stays as it is, with the place somebody reached in it by keyboard or by zooming."""
+what is the same as before stays as it is. What is drawn again gets back what somebody reached in it: the place of the
+keyboard, what is folded out, how far it is scrolled and the zoom (assets/again.js)."""
 
 import json
 from collections.abc import Callable, Sequence

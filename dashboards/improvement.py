@@ -12,6 +12,7 @@ from analytics.improvement.bridge import NothingToCompareError, bridge
 from dashboards.figures import loss_name
 from dashboards.parts import period, utc
 from dashboards.ports import Backend, Refused
+from plant import packml
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import TimeCategory
@@ -105,6 +106,19 @@ def effect_name(row: Mapping[str, str | None], plant: Plant) -> str:
         material = plant.materials.get(row["material"])
         where.append(material.name if material else row["material"])
     return f"{name}: {', '.join(where)}" if where else name
+
+
+def state_name(plant: Plant, machine: str, raw: str) -> str:
+    """What a machine's raw state is in words: Down (PackML Held), Down (INTERRUPTED), Down (code 9, not named in the plant
+    file)."""
+    signals = (s for s in plant.state_signals() if s.equipment == machine and raw in s.states)
+    signal = next(signals, None)
+    standard = packml.named(raw, signal.states) if signal else None
+    code = raw.lstrip("-").replace(".", "", 1).isdecimal()
+    said = f"PackML {standard}" if standard else f"code {raw}, not named in the plant file" if code else raw
+    if signal is None:
+        return said[0].upper() + said[1:]
+    return f"{signal.states[raw].state.value.replace('_', ' ').capitalize()} ({said})"
 
 
 def main_effects(effects: pl.DataFrame, most: int) -> list[tuple[str, float]]:

@@ -17,6 +17,15 @@ GRAPH = {"displaylogo": False, "showSendToCloud": False, "displayModeBar": False
 PERIODS = {"shift": "This shift", "last": "Last shift", "today": "Today", "day": "24 hours", "week": "7 days"}
 
 
+_AGAIN, _AGAIN_LONG = 20, 120
+"""Seconds; the second for windows longer than a day."""
+
+
+def pace(window: Window) -> float:
+    """Seconds between two looks at figures of a window that is still running: those of weeks change little and cost more."""
+    return _AGAIN if window.end - window.start <= timedelta(days=1) else _AGAIN_LONG
+
+
 def period(backend: Backend, name: str) -> Window:
     """The window of one of `PERIODS`, up to now.
 

@@ -1,6 +1,6 @@
 """The 17 states of PackML (ISA-TR88.00.02, OPC 30050) by number and name, and what they are to the ledger."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from plant.states import MachineState
 
@@ -32,3 +32,9 @@ def spellings(number: int) -> tuple[str, ...]:
     """Raw values that mean a state: its number, and its name as servers write it."""
     name = PACKML[number][0]
     return (str(number), name, name.upper())
+
+
+def named(raw: str, known: Collection[str]) -> str | None:
+    """The PackML state a raw value says, where all of PackML is among the `known` values of its signal; else None."""
+    said = {spelling: name for number, (name, _) in PACKML.items() for spelling in spellings(number)}
+    return said.get(raw) if said.keys() <= set(known) else None

@@ -16,6 +16,11 @@
     bad: { group: "down", word: "No value" },
     silent: { group: "unknown", word: "Silent" },
   };
+  const PROTOCOLS = {
+    opcua: "OPC UA", modbus: "Modbus TCP", mtconnect: "MTConnect", shdr: "MTConnect SHDR", mqtt: "MQTT", sparkplug: "Sparkplug B", http: "HTTP", folder: "Files",
+    simulator: "Simulated plant",
+  };
+  const protocol = (s) => PROTOCOLS[s.protocol] || s.protocol;
   const ORDER = { away: 0, look: 1, ok: 2 };
   const SIGNAL_ORDER = { bad: 0, silent: 1, uncertain: 2, ok: 3 };
   const SORTS = {
@@ -162,7 +167,7 @@
         root.dataset.state = s.state;
         mark(state, known);
         const machines = s.machines.map(machine);
-        text(about, `${s.protocol} · ${machines.slice(0, 3).join(", ")}${machines.length > 3 ? ` and ${machines.length - 3} more` : ""}`);
+        text(about, `${protocol(s)} · ${machines.slice(0, 3).join(", ")}${machines.length > 3 ? ` and ${machines.length - 3} more` : ""}`);
         attr(about, "title", `${s.detail}\n${machines.join(", ")}`);
         const seconds = age(s.since);
         text(since.root.firstChild, s.connected ? "Connected for" : "Away for");
@@ -299,7 +304,7 @@
     const find = want.find.toLowerCase();
     const found = sources
       .filter((s) => !want.problems || s.state !== "ok" || s.id === want.source)
-      .filter((s) => !find || `${s.id} ${s.protocol} ${s.process} ${s.machines.join(" ")} ${s.machines.map(machine).join(" ")}`.toLowerCase().includes(find))
+      .filter((s) => !find || `${s.id} ${s.protocol} ${protocol(s)} ${s.process} ${s.machines.join(" ")} ${s.machines.map(machine).join(" ")}`.toLowerCase().includes(find))
       .map((s, i) => [i, s]).sort((a, b) => SORTS[want.sort].by(a[1], b[1]) || a[0] - b[0]).map((entry) => entry[1]);
     const key = found.map((s) => s.id).join("\n");
     for (const s of found) {

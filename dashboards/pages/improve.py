@@ -9,8 +9,9 @@ from dash.development.base_component import Component
 from analytics.improvement.bottleneck import bottleneck_shares
 from analytics.improvement.idealcycle import audit, shape
 from analytics.improvement.microstops import clusters
-from dashboards import improvement, params, parts, words
+from dashboards import again, improvement, params, parts, words
 from dashboards import improvementcharts as charts
+from dashboards.callbacks import Callbacks
 from dashboards.figures import loss_name
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
@@ -19,18 +20,17 @@ from plant.model import Plant
 PATH = "/improve"
 STEPS = 9
 """Effects the chart of the bridge shows; the table has all."""
+LIVE = ("improve-bridge", "improve-bottlenecks", "improve-standards", "improve-clusters")
+"""Where the parts of the page are that are drawn again."""
 SHOWN = 15
 """Rows of a table of effects or clusters."""
 
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
     """The page for a window, what it is compared with, machines, and the product whose cycle times are drawn."""
-    plant = backend.plant
     name, against = query.get("window", "last"), query.get("against", "before")
+    now, drawn = backend.now(), _drawn(backend, query, theme)
     window = parts.period(backend, name)
-    machines = params.machines(plant, [query["machine"]] if query.get("machine") else [])
-    before = improvement.earlier(backend, name, window, against)
-    ledger = backend.ledger(window, machines)
     return html.Div(
         [
             html.Div(
@@ -62,13 +62,29 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
                 ],
                 className="toolbar",
             ),
-            _bridge(backend, improvement.compare(backend, before, window, machines), theme),
-            _bottlenecks(plant, ledger, theme),
-            _standards(backend, backend.cycles(window, machines), query, theme),
-            _clusters(backend, ledger, query),
+            *(
+                html.Div(shown, id=place, className="stacked")
+                for place, shown in zip(LIVE, drawn, strict=True)
+            ),
+            again.clock("improve", parts.pace(window), drawn, going=window.end >= now),
         ],
         className="page",
     )
+
+
+def _drawn(backend: Backend, query: Query, theme: str) -> list[list[Component]]:
+    """All that changes while the window is running."""
+    plant, name = backend.plant, query.get("window", "last")
+    window = parts.period(backend, name)
+    machines = params.machines(plant, [query["machine"]] if query.get("machine") else [])
+    before = improvement.earlier(backend, name, window, query.get("against", "before"))
+    ledger = backend.ledger(window, machines)
+    return [
+        [_bridge(backend, improvement.compare(backend, before, window, machines), theme)],
+        [_bottlenecks(plant, ledger, theme)],
+        [_standards(backend, backend.cycles(window, machines), query, theme)],
+        [_clusters(backend, ledger, query)],
+    ]
 
 
 def _bridge(backend: Backend, found: improvement.Comparison, theme: str) -> Component:
@@ -237,10 +253,12 @@ def _mostly(plant: Plant, row: dict[str, Any]) -> str:
         return loss_name(plant, row["reason"])
     if row["raw"] is None:
         return words.NONE
-    signals = (s for s in plant.state_signals() if s.equipment == row["equipment"])
-    meaning = next((s.states[row["raw"]] for s in signals if row["raw"] in s.states), None)
-    said = f"state {row['raw']}"
-    return f"{meaning.state.value.replace('_', ' ').capitalize()}, {said}" if meaning else said.capitalize()
+    return improvement.state_name(plant, row["equipment"], row["raw"])
 
 
-PAGE = Page(path=PATH, title="Improve", icon="improve", order=18, layout=layout)
+def register(backend: Backend, cb: Callbacks) -> None:
+    """What is new while the window is running."""
+    again.register(backend, cb, "improve", LIVE, _drawn)
+
+
+PAGE = Page(path=PATH, title="Improve", icon="improve", order=18, layout=layout, register=register)

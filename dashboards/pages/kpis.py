@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from analytics.figures.explain import Explanation, Side
 from analytics.kpis import Kpi, catalogue
-from dashboards import kpitables, losspanels, params, parts, words
+from dashboards import again, kpitables, losspanels, params, parts, words
 from dashboards.callbacks import Callbacks
 from dashboards.charts import SHOWN as CATEGORIES
 from dashboards.kpitables import CONVENTIONS, GROUPS, SETS, WINDOWS
@@ -20,6 +20,8 @@ from plant.model import Convention, Plant
 from plant.states import TimeCategory
 
 PATH = "/kpis"
+LIVE = ("kpi-figures", "kpi-losses", "kpi-behind")
+"""Where the parts of the page are that are drawn again."""
 MOST = 200
 """Groups the table shows; the file has all."""
 ROWS = 30
@@ -28,14 +30,37 @@ ROWS = 30
 
 def layout(backend: Backend, query: Query, theme: str) -> Component:
     """The table for a window, machines, groups, a set of KPIs and a convention; with `kpi`, what is behind that figure."""
+    now, drawn = backend.now(), _drawn(backend, query, theme)
+    span = kpitables.window(backend, query)
+    return html.Div(
+        [
+            _toolbar(backend, query, span, *_chosen(backend, query)),
+            *(
+                html.Div(shown, id=place, className="stacked")
+                for place, shown in zip(LIVE, drawn, strict=True)
+            ),
+            again.clock("kpi", parts.pace(span), drawn, going=span.end >= now),
+        ],
+        className="page",
+    )
+
+
+def _chosen(backend: Backend, query: Query) -> tuple[str, str, Convention]:
+    """Groups, set of KPIs and convention."""
+    own = backend.plant.settings.convention.value
+    return (
+        _one("by", query.get("by", "line"), GROUPS),
+        _one("set", query.get("set", "oee"), SETS),
+        Convention(_one("convention", query.get("convention", own), [*Convention])),
+    )
+
+
+def _drawn(backend: Backend, query: Query, theme: str) -> list[list[Component]]:
+    """All that changes while the window is running."""
     plant = backend.plant
     span = kpitables.window(backend, query)
     machines = params.machines(plant, [query["machine"]] if query.get("machine") else [])
-    by = _one("by", query.get("by", "line"), GROUPS)
-    chosen = _one("set", query.get("set", "oee"), SETS)
-    convention = Convention(
-        _one("convention", query.get("convention", plant.settings.convention.value), [*Convention])
-    )
+    by, chosen, convention = _chosen(backend, query)
     ids = SETS[chosen][1]
     groups = [by] if by else []
     found, whole = kpitables.table(backend, span, machines, groups, convention, ids)
@@ -58,21 +83,18 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
         className="button small",
         download="kpis.csv",
     )
-    return html.Div(
-        [
-            _toolbar(backend, query, span, by, chosen, convention),
-            parts.panel(
-                title,
-                _table(backend, found, whole, by, kpis, query),
-                _glossary(kpis, convention),
-                extra=html.Div([named, export], className="labelled"),
-                name="figures-table",
-            ),
-            losspanels.six_big(backend, backend.six_big_losses(span, machines)),
-            _drawer(backend, query, span, machines, by, convention) if query.get("kpi") else None,
-        ],
-        className="page",
+    table = parts.panel(
+        title,
+        _table(backend, found, whole, by, kpis, query),
+        _glossary(kpis, convention),
+        extra=html.Div([named, export], className="labelled"),
+        name="figures-table",
     )
+    return [
+        [table],
+        [losspanels.six_big(backend, backend.six_big_losses(span, machines))],
+        [_drawer(backend, query, span, machines, by, convention)] if query.get("kpi") else [],
+    ]
 
 
 def _one(name: str, value: str, allowed: Any) -> str:
@@ -287,7 +309,7 @@ def _side(plant: Plant, side: Side, backend: Backend) -> Component:
             kpitables.amount(side, row["amount"]),
             words.number(row["rows"]),
         )
-        for row in side.groups.iter_rows(named=True)
+        for row in side.groups.filter(pl.col("amount") != 0).iter_rows(named=True)
     ]
     rows = [
         (
@@ -323,7 +345,9 @@ def _category(row: dict[str, Any]) -> str:
 
 
 def register(backend: Backend, cb: Callbacks) -> None:
-    """Typing a window; it ends in the address."""
+    """What is new while the window is running, and typing a window; it ends in the address."""
+
+    again.register(backend, cb, "kpi", LIVE, _drawn)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

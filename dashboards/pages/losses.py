@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 
 from analytics.figures.losses import six_big_losses
 from dashboards import (
+    again,
     charts,
     figures,
     kpitables,
@@ -29,6 +30,8 @@ from plant.frames import Window
 from plant.model import Plant
 
 PATH = "/losses"
+LIVE = ("losses-pareto", "losses-kinds", "losses-lines", "losses-timeline", "losses-stops")
+"""Where the parts of the page are that are drawn again."""
 VITAL = 0.8
 """The share that the vital few of a Pareto make (Juran)."""
 
@@ -36,16 +39,9 @@ VITAL = 0.8
 def layout(backend: Backend, query: Query, theme: str) -> Component:
     """The page for a window, machines and a `measure`, with the loss (`reason`) or `step` of the waterfall that was
     picked, and the stop somebody looks at."""
-    name, measure = query.get("window", "shift"), query.get("measure", "duration")
-    if measure not in MEASURES:
-        raise Refused(f"measure: {measure!r} is not one of {', '.join(MEASURES)}")
-    if query.get("step") and not losspanels.known(query["step"]):
-        raise Refused(f"step: {query['step']!r} is no loss of the waterfall")
+    name = query.get("window", "shift")
+    now, drawn = backend.now(), _drawn(backend, query, theme)
     window = parts.period(backend, name)
-    machines = params.machines(backend.plant, [query["machine"]] if query.get("machine") else [])
-    ledger = backend.ledger(window, machines)
-    stops = _stops(backend, ledger, query, window)
-    reason, step = query.get("reason"), query.get("step")
     return html.Div(
         [
             html.Div(
@@ -62,29 +58,50 @@ def layout(backend: Backend, query: Query, theme: str) -> Component:
             ),
             stopform.stop_form(backend, PATH, query) if query.get("stop") else None,
             stateform.state_form(backend, PATH, query) if query.get("say") else None,
-            _pareto(backend.plant, ledger, measure, query, theme),
-            stops if reason else None,
-            html.Div(
-                [
-                    losspanels.falling(backend.plant, ledger, PATH, query),
-                    losspanels.six_big(
-                        backend, six_big_losses(ledger, backend.plant), lambda v: _picked(query, step=v)
-                    ),
-                ],
-                className="columns even",
+            *(
+                html.Div(shown, id=place, className="stacked")
+                for place, shown in zip(LIVE, drawn, strict=True)
             ),
-            stops if step and not reason else None,
-            lineaccount.panel(
-                backend,
-                window,
-                lineaccount.lines(backend.plant, machines),
-                lambda v: parts.link(PATH, query, machine=v),
-            ),
-            parts.panel("State timeline", _timeline(backend, ledger, theme)),
-            None if reason or step else stops,
+            again.clock("losses", parts.pace(window), drawn, going=window.end >= now),
         ],
         className="page",
     )
+
+
+def _drawn(backend: Backend, query: Query, theme: str) -> list[list[Component]]:
+    """All that changes while the window is running."""
+    measure = query.get("measure", "duration")
+    if measure not in MEASURES:
+        raise Refused(f"measure: {measure!r} is not one of {', '.join(MEASURES)}")
+    if query.get("step") and not losspanels.known(query["step"]):
+        raise Refused(f"step: {query['step']!r} is no loss of the waterfall")
+    window = parts.period(backend, query.get("window", "shift"))
+    machines = params.machines(backend.plant, [query["machine"]] if query.get("machine") else [])
+    ledger = backend.ledger(window, machines)
+    stops = _stops(backend, ledger, query, window)
+    reason, step = query.get("reason"), query.get("step")
+    kinds = html.Div(
+        [
+            losspanels.falling(backend.plant, ledger, PATH, query),
+            losspanels.six_big(
+                backend, six_big_losses(ledger, backend.plant), lambda v: _picked(query, step=v)
+            ),
+        ],
+        className="columns even",
+    )
+    lines = lineaccount.panel(
+        backend,
+        window,
+        lineaccount.lines(backend.plant, machines),
+        lambda v: parts.link(PATH, query, machine=v),
+    )
+    return [
+        [_pareto(backend.plant, ledger, measure, query, theme), *([stops] if reason else [])],
+        [kinds, *([stops] if step and not reason else [])],
+        [lines] if lines else [],
+        [parts.panel("State timeline", _timeline(backend, ledger, theme))],
+        [] if reason or step else [stops],
+    ]
 
 
 def _picked(query: Query, **what: str) -> str:
@@ -197,6 +214,7 @@ def register(backend: Backend, cb: Callbacks) -> None:
 
     stopform.register(backend, cb)
     stateform.register(backend, cb)
+    again.register(backend, cb, "losses", LIVE, _drawn)
 
     @cb(
         Output("url", "search", allow_duplicate=True),

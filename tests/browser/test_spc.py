@@ -123,10 +123,21 @@ def test_a_point_is_left_out_for_a_reason_and_taken_in_again(open_page: Open, bo
     ]
 
 
-def test_what_has_not_changed_stays_as_it_is(open_page: Open, board: Any) -> None:
+def test_what_has_not_changed_stays_as_it_is_and_a_new_point_leaves_the_zoom(
+    open_page: Open, board: Any
+) -> None:
     by_hand(board)
     page = open_page(MEASURED)
     drawn(page)
+    box = page.locator("#spc-chart .nsewdrag").first.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    shown = "String(document.querySelector('#spc-chart .js-plotly-plot')?.layout?.xaxis.range)"
+    zoomed = page.evaluate(shown)
     page.evaluate("document.querySelector('#spc-chart').dataset.seen = '1'")
     back = page.get_by_role("button", name=re.compile("^Take back")).first
     back.focus()
@@ -140,6 +151,7 @@ def test_what_has_not_changed_stays_as_it_is(open_page: Open, board: Any) -> Non
     board.backend.record_inspection("filler", more)
     expect(page.locator("#spc-rows")).to_contain_text("Jan Novák")
     expect(page.locator("#spc-chart")).not_to_have_attribute("data-seen", "1")
+    page.wait_for_function(f"zoomed => {shown} === zoomed", arg=zoomed)
 
 
 def test_an_inspection_is_recorded_by_count_and_taken_back(open_page: Open, board: Any) -> None:
