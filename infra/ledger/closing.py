@@ -7,13 +7,15 @@ from sqlalchemy import Connection
 
 from infra.ledger.reported import figures
 from infra.ledger.restating import Why, restate_published
-from infra.records.jobs import ShiftClosures
+from infra.records.jobs import ShiftClosure, ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
 from infra.shifts import LONGEST, lines_without_calendar, named, running_shifts, shift_edges, shift_ends
-from plant.frames import Window
+from plant.frames import TIME, Window
 from plant.model import Plant
 
+Key = tuple[str, str, datetime]
+"""Line, shift and shift start."""
 GRACE = timedelta(minutes=2)
 """Waited after a shift's end for samples on their way."""
 
@@ -61,23 +63,68 @@ def _close(connection: Connection, plant: Plant, stored: Window, now: datetime) 
     rows = named(plant, kept.touching(begun, machines))
     # Where the rows do not say the shift, another plant file may name it anew: what was closed stays closed.
     for line in lines_without_calendar(plant):
-        ends = [str(c.figures["end"]) for c in before if c.equipment == line]
-        until = max(map(datetime.fromisoformat, ends), default=begun.start)
+        until = max((_end(c) for c in before if c.equipment == line), default=begun.start)
         rows = rows.filter((pl.col("line") != line) | (pl.col("start") >= until))
+    return _published(connection, plant, due, rows, now)
+
+
+def _published(connection: Connection, plant: Plant, due: set[Key], rows: pl.DataFrame, now: datetime) -> int:
+    """Freeze the figures of these shifts. How many were not frozen before."""
     closed = 0
     for line, shift, start in sorted(due, key=lambda key: (key[2], key[0])):
         of_shift = rows.filter(
             pl.col("line") == line, pl.col("shift") == shift, pl.col("shift_start") == start
         )
         for values in figures(plant, of_shift).values():
-            closed += closures.close(line, shift, start, values, now)
+            closed += ShiftClosures(connection).close(line, shift, start, values, now)
     return closed
+
+
+def _end(closure: ShiftClosure) -> datetime:
+    return datetime.fromisoformat(str(closure.figures["end"]))
+
+
+def close_added(connection: Connection, plant: Plant, window: Window, now: datetime) -> int:
+    """Close shifts that another plant file put into stored time of this window which no shift had: overtime nobody had
+    entered. How many were closed.
+
+    Only between shifts of the line that were closed before: older time, of a backfill, was never reported. A shift that
+    was moved is not closed anew where it was reported as it was; that one has restatements.
+    """
+    kept = LedgerRows(connection)
+    stored = kept.span()
+    if stored is None:
+        return 0
+    rows = named(plant, kept.touching(Window(window.start - LONGEST, window.end + LONGEST)))
+    shifts = (
+        rows.drop_nulls("shift")
+        .filter(~pl.col("line").is_in(sorted(lines_without_calendar(plant))))
+        .group_by("line", "shift", "shift_start")
+        .agg(pl.col("start").min(), pl.col("end").max())
+        .filter(pl.col("shift_start") >= window.start - LONGEST)
+    )
+    closures = ShiftClosures(connection).begun_in(Window(stored.start - LONGEST, stored.end))
+    published = pl.DataFrame(
+        [(c.equipment, c.shift_start, _end(c)) for c in closures],
+        schema={"line": pl.String, "begun": TIME, "over": TIME},
+        orient="row",
+    )
+    overlaps = (pl.col("start") < pl.col("over")) & (pl.col("end") > pl.col("begun"))
+    free = (
+        shifts.join(published, on="line")
+        .group_by("line", "shift", "shift_start")
+        .agg(taken=overlaps.any(), between=(pl.col("begun") < pl.col("start")).any())
+        .filter(~pl.col("taken"), pl.col("between"))
+        .select("line", "shift", "shift_start")
+    )
+    due = set(free.iter_rows()) - running_shifts(plant, stored.end)
+    return _published(connection, plant, due, rows, now)
 
 
 def _go_on(
     connection: Connection,
     plant: Plant,
-    longer: set[tuple[str, str, datetime]],
+    longer: set[Key],
     stored: Window,
     now: datetime,
 ) -> None:

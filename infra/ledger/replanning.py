@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from infra.ledger.closing import close_added
 from infra.ledger.restating import Why
 from infra.records.audit import Audit
 from infra.records.ledger import LedgerRows
@@ -42,6 +43,10 @@ def follow_plant(runtime: Runtime, now: datetime) -> int:
                 name = plant.equipment[one.equipment].name
                 why = Why("", one.cause, f"{name}: {one.what} is another one in the plant file")
                 runtime.restate(connection, one.equipment, window, now, why)
+    if due:
+        around = Window(min(one.window.start for one in due), max(one.window.end for one in due))
+        with runtime.alone(), runtime.database.begin() as connection:
+            close_added(connection, plant, around, now)
     if used:
         with runtime.database.begin() as connection:
             _note(connection, now, [present])

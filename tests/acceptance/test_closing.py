@@ -41,14 +41,14 @@ def kept(runtime: Runtime) -> tuple[list[ShiftClosure], pl.DataFrame]:
         return closures, LedgerRows(connection).touching(span)
 
 
-def check_each_row_is_in_one_closure(runtime: Runtime) -> list[ShiftClosure]:
+def check_each_row_is_in_one_closure(runtime: Runtime, lines: str = "abc") -> list[ShiftClosure]:
     """What was scheduled until the last close is published once, but for shifts still running; machines are covered."""
     closures, rows = kept(runtime)
     keys = Counter((c.equipment, c.shift, c.shift_start) for c in closures)
     assert set(keys.values()) == {1}
     for (_,), mine in rows.partition_by("equipment", as_dict=True).items():
         assert mine["start"].to_list() == [START, *mine["end"].to_list()][:-1]
-    of_shifts = named(runtime.plant, rows).drop_nulls("shift")
+    of_shifts = named(runtime.plant, rows).drop_nulls("shift").filter(pl.col("line").is_in(list(lines)))
     sums = of_shifts.group_by("line", "shift", "shift_start").agg(pl.col("good").sum(), pl.col("end").max())
     stored = rows["end"].max()
     for line, shift, start, good, end in sums.iter_rows():
@@ -168,3 +168,45 @@ def test_a_shift_that_is_lengthened_after_it_was_closed_stays_as_reported_and_is
         assert made[0].figures["end"] == at(2026, 10, 24, 19).isoformat()
         assert made[0].figures["good"] == mine["good"].sum() > reported[key]["good"]
         assert others == [[]] * len(others)
+
+
+EXTRA = 'shifts = ["early"]\nadd = [{ id = "extra", name = "Extra", start = "15:00", end = "19:30" }]'
+
+
+@pytest.mark.parametrize("before", ["shifts = []", 'shifts = ["early"]'], ids=["a free day", "half a day"])
+def test_overtime_entered_after_the_day_is_closed_once(data: Path, before: str) -> None:
+    """On Saturday line a works an early and an extra shift, which the plant file tells on Sunday. Line c, which works around
+    the clock, stays reported as it was."""
+    told = at(2026, 10, 25, 12)
+    with running(data, changed(data, EXTRA, before)) as runtime:
+        close_shifts(runtime, told)
+        follow_plant(runtime, told)
+        reported = {(c.equipment, c.shift, c.shift_start): c.figures for c in kept(runtime)[0]}
+    extra, early = ("a", "extra", at(2026, 10, 24, 13)), ("a", "early", at(2026, 10, 24, 4))
+    assert extra not in reported
+    with running(data) as runtime:
+        for _ in range(2):
+            follow_plant(runtime, told)
+            assert close_shifts(runtime, told) == 0
+        present = {
+            (c.equipment, c.shift, c.shift_start): c.figures
+            for c in check_each_row_is_in_one_closure(runtime, "ab")
+        }
+    assert {name: present[name] for name in reported} == reported, "as reported never changes"
+    assert present.keys() - reported.keys() == {extra, early} - reported.keys()
+    assert present[extra]["good"] > 0 and present[extra]["end"] == at(2026, 10, 24, 17, 30).isoformat()
+
+
+def test_a_shift_that_is_moved_after_it_was_closed_is_not_closed_twice(data: Path) -> None:
+    told = at(2026, 10, 25, 12)
+    with running(data) as runtime:
+        close_shifts(runtime, told)
+        follow_plant(runtime, told)
+        reported = [(c.equipment, c.shift, c.shift_start, c.figures) for c in kept(runtime)[0]]
+    with running(data, changed(data, 'start = "15:00"', 'start = "16:00"')) as runtime:
+        follow_plant(runtime, told)
+        close_shifts(runtime, told)
+        assert [(c.equipment, c.shift, c.shift_start, c.figures) for c in kept(runtime)[0]] == reported
+        with runtime.database.read() as connection:
+            made = Restatements(connection).of("a", "extra", at(2026, 10, 24, 13))
+    assert made, "it says what is left of it"
