@@ -1,6 +1,5 @@
 """Shifts close exactly once, whatever calendars the lines of a plant work by, over the change of the clocks."""
 
-import sys
 import tomllib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -8,10 +7,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
-
-from closing_process import END, START, looks, prepare, running
 
 from infra.ledger.closing import close_shifts
 from infra.ledger.replanning import follow_plant
@@ -23,6 +18,7 @@ from infra.shifts import named
 from plant.frames import Window
 from plant.model import Plant
 from plant.parse import parse
+from tests.crash.closing_process import END, START, looks, prepare, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from closing_process import prepare, running
 
 from infra.records.jobs import ShiftClosures
 from infra.records.ledger import LedgerRows
 from infra.runtime import Runtime
 from plant.frames import Window
+from tests.crash.closing_process import prepare, running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 KILLS = 8
