@@ -17,6 +17,8 @@ GRAPH = {"displaylogo": False, "showSendToCloud": False, "displayModeBar": False
 PERIODS = {"shift": "This shift", "last": "Last shift", "today": "Today", "day": "24 hours", "week": "7 days"}
 
 
+LISTED = 10
+"""Rows of a long list that are shown at once, on every page."""
 _AGAIN, _AGAIN_LONG = 20, 120
 """Seconds; the second for windows longer than a day."""
 

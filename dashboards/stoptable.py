@@ -13,8 +13,6 @@ from dashboards.pages import Query
 from dashboards.ports import Backend, Refused
 from plant.frames import Window
 
-EACH = 15
-"""Stops shown at once."""
 SORTS = {"newest": ("Newest first", "stop_start"), "longest": ("Longest first", "duration")}
 
 
@@ -32,8 +30,10 @@ def panel(
     sort, page = query.get("sort", "newest"), _page(query.get("page", "1"))
     if sort not in SORTS:
         raise Refused(f"sort: {sort!r} is not one of {', '.join(SORTS)}")
-    page = min(page, max(1, -(-stops.height // EACH)))
-    shown = stops.sort(SORTS[sort][1], "equipment", descending=[True, False]).slice((page - 1) * EACH, EACH)
+    page = min(page, max(1, -(-stops.height // parts.LISTED)))
+    shown = stops.sort(SORTS[sort][1], "equipment", descending=[True, False]).slice(
+        (page - 1) * parts.LISTED, parts.LISTED
+    )
     waited = shown.filter(pl.col("category").is_in(WAITING))["equipment"].unique().to_list()
     causes = lineaccount.charged_to(plant, lineaccount.charged(backend, window, waited), shown)
     costs = shown.select(of_time(plant, pl.col("duration"))).to_series().to_list()
@@ -81,17 +81,18 @@ def panel(
 
 
 def _pages(path: str, query: Query, page: int, stops: int) -> Component | None:
-    if stops <= EACH:
+    if stops <= parts.LISTED:
         return None
 
     def to(other: int, text: str) -> Component | None:
-        if not 1 <= other <= -(-stops // EACH):
+        if not 1 <= other <= -(-stops // parts.LISTED):
             return None
         return dcc.Link(
             text, href=parts.link(path, query, page=None if other == 1 else str(other)), className="chip"
         )
 
-    shown = f"{words.number((page - 1) * EACH + 1)} to {words.number(min(page * EACH, stops))} of {words.number(stops)}"
+    first, last = (page - 1) * parts.LISTED + 1, min(page * parts.LISTED, stops)
+    shown = f"{words.number(first)} to {words.number(last)} of {words.number(stops)}"
     return html.Nav(
         [to(page - 1, "Previous"), html.Span(shown, className="muted"), to(page + 1, "Next")],
         className="chips pages",

@@ -19,8 +19,6 @@ from dashboards.view import OrderView
 PATH = "/orders"
 AGAIN = 10
 """Seconds between two looks at how far the orders are."""
-SHOWN = 10
-"""Waiting and finished orders listed; the address can ask for all (`waiting`, `finished`)."""
 EXPLAINED = (
     "A finish is told from the rate and its ups and downs over the last 4 h of planned time, and in planned time only. "
     "At risk: 20 % or more likely to be late."
@@ -187,12 +185,14 @@ def _some(
     empty: str,
     numeric: Sequence[int],
 ) -> Component:
-    """The first rows, or all where the address says so."""
+    """The first rows, or all where the address says so (`waiting`, `finished`)."""
     everything = query.get(name) == "all"
-    shown = parts.table(heads, rows if everything else rows[:SHOWN], empty, numeric=numeric)
-    if len(rows) <= SHOWN:
+    shown = parts.table(heads, rows if everything else rows[: parts.LISTED], empty, numeric=numeric)
+    if len(rows) <= parts.LISTED:
         return shown
-    text = f"Only the first {SHOWN}" if everything else f"{words.number(len(rows) - SHOWN)} more"
+    text = (
+        f"Only the first {parts.LISTED}" if everything else f"{words.number(len(rows) - parts.LISTED)} more"
+    )
     href = parts.link(PATH, query, **{name: None if everything else "all"})
     return html.Div([shown, html.Div(dcc.Link(text, href=href, className="chip"), className="chips pages")])
 

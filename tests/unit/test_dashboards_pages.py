@@ -195,13 +195,13 @@ def test_a_loss_below_zero_says_why(board_backend: Any) -> None:
     )
 
 
-def test_stops_come_fifteen_at_a_time_and_every_one_once(board_backend: Any) -> None:
+def test_stops_come_ten_at_a_time_and_every_one_once(board_backend: Any) -> None:
     losses = next(p for p in discover() if p.path == "/losses")
     query = {"window": "day", "sort": "longest"}
     pages = [text_of(losses.layout(board_backend, {**query, "page": str(n)}, "light")) for n in (1, 2, 99)]
     stops = figures.stops(board_backend.ledger(parts.period(board_backend, "day")))
-    assert f"1 to 15 of {stops.height}" in pages[0]
-    assert f"16 to 30 of {stops.height}" in pages[1]
+    assert f"1 to 10 of {stops.height}" in pages[0]
+    assert f"11 to 20 of {stops.height}" in pages[1]
     assert f"to {stops.height} of {stops.height}" in pages[2]
 
 
