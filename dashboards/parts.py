@@ -102,9 +102,15 @@ def panel(title: str, *children: Any, extra: Any = None, name: str = "") -> Comp
 
 
 def table(
-    heads: Sequence[str], rows: Sequence[Sequence[Any]], empty: str, numeric: Sequence[int] = ()
+    heads: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    empty: str,
+    numeric: Sequence[int] = (),
+    *,
+    fold: bool = True,
 ) -> Component:
-    """A table, or one sentence when it would have no row. `numeric`: columns set flush right."""
+    """A table, or one sentence when it would have no row. `numeric`: columns set flush right. `fold`: a phone may show
+    `LISTED` rows and the last at first."""
     if not rows:
         return html.P(empty, className="empty")
 
@@ -128,7 +134,11 @@ def table(
         for row in rows
     ]
     groups = [html.Thead(head, role="rowgroup"), html.Tbody(body, role="rowgroup")]
-    inside = html.Table(groups, className="table", role="table")
+    inside: list[Component] = [html.Table(groups, className="table", role="table")]
+    more = len(rows) - LISTED - 1
+    if fold and more > 0:
+        # A phone shows the first rows and the last, which may be their sum, until asked for the others (pages.css).
+        inside.append(html.Details(html.Summary(f"{more} more", className="chip"), className="rest"))
     return html.Div(inside, className="scroll", tabIndex="0", role="region", **{"aria-label": "Table"})
 
 

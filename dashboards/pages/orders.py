@@ -187,7 +187,9 @@ def _some(
 ) -> Component:
     """The first rows, or all where the address says so (`waiting`, `finished`)."""
     everything = query.get(name) == "all"
-    shown = parts.table(heads, rows if everything else rows[: parts.LISTED], empty, numeric=numeric)
+    shown = parts.table(
+        heads, rows if everything else rows[: parts.LISTED], empty, numeric=numeric, fold=False
+    )
     if len(rows) <= parts.LISTED:
         return shown
     text = (

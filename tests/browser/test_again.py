@@ -99,3 +99,20 @@ def test_improve_comes_by_itself_while_its_window_is_running(open_page: Open, bo
     page.wait_for_function(
         "before => document.querySelector('#improve-bridge').innerText !== before", arg=before
     )
+
+
+def test_a_phone_shows_ten_rows_and_the_last_until_asked_for_more(open_page: Open) -> None:
+    page = open_page("/kpis?kpi=oee&window=week", 390, 844)
+    detail = page.locator("#kpi-behind details.more").first
+    detail.locator("summary").first.click()
+    rows = detail.locator("tbody tr")
+    expect(rows.first).to_be_visible()
+    whole = rows.count()
+    assert whole > 11
+    assert rows.locator("visible=true").count() == 11
+    expect(rows.last).to_be_visible()
+    detail.get_by_text(f"{whole - 11} more", exact=True).click()
+    expect(rows.nth(10)).to_be_visible()
+    assert rows.locator("visible=true").count() == whole
+    page.set_viewport_size({"width": 1180, "height": 844})
+    expect(detail.get_by_text(f"{whole - 11} more", exact=True)).to_be_hidden()
