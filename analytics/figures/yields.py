@@ -21,6 +21,7 @@ def steps(plant: Plant) -> pl.DataFrame:
     roles = plant.roles()
     counting = [m for m in plant.machines() if roles.get(m.id, set()) & {Role.GOOD, Role.REJECT, Role.TOTAL}]
     ids = {m.id for m in counting}
+    mapped = {plant.line_of(m.id) for m in counting if m.upstream}
     rows = []
     side_by_side: dict[tuple[str, tuple[str, ...]], str] = {}
     begun: set[str] = set()
@@ -28,8 +29,7 @@ def steps(plant: Plant) -> pl.DataFrame:
         line = plant.line_of(machine.id)
         feeders = tuple(sorted(machine.upstream))
         step = side_by_side.setdefault((line, feeders), machine.id) if feeders else machine.id
-        mapped = any(m.upstream for m in counting if plant.line_of(m.id) == line)
-        first = not (_before(plant, machine.id) & ids) if mapped else line not in begun
+        first = not (_before(plant, machine.id) & ids) if line in mapped else line not in begun
         begun.add(line)
         rows.append((machine.id, line, step, first))
     return pl.DataFrame(rows, schema=STEPS, orient="row")

@@ -43,6 +43,8 @@ class WholeDays:
     """UTC days: the rows that begin here reach over no end of the window."""
     cells: pl.DataFrame
     """`analytics.figures.cells.CELLS` of those rows, `coded`."""
+    covered: pl.DataFrame
+    """equipment, start, end, duration: from when to when there are cells of it, and how long they last together."""
     loose: pl.DataFrame
     """Those of them that tell the failures that are not in the cells (`analytics.figures.reliability.loose`), `coded`."""
     rows: pl.LazyFrame
@@ -65,6 +67,7 @@ class LedgerCache:
         self._zone = zone
         self._making = threading.Lock()
         self._held = lru_cache(maxsize=_HELD)(_read)  # by path: another version is another file
+        self._covered = lru_cache(maxsize=_HELD)(lambda path: _covered(self._held(path)))
 
     def rows(self, window: Window, equipment: Sequence[str] | None = None) -> pl.LazyFrame:
         """Whole rows that overlap the window (`plant.frames.LEDGER`), in no order. Collect it at once: files of days that
@@ -81,7 +84,8 @@ class LedgerCache:
                 return take(self._whole_days(window))
         none, rows = empty(LEDGER), self.collected(window).lazy()
         nowhere = Window(window.start, window.start)
-        return take(WholeDays(nowhere, coded(empty(CELLS)), coded(none), none.lazy(), rows))
+        cells = coded(empty(CELLS))
+        return take(WholeDays(nowhere, cells, _covered(cells), coded(none), none.lazy(), rows))
 
     def _whole_days(self, window: Window) -> WholeDays:
         over, begun, loose, of_cells = self._parts
@@ -91,9 +95,12 @@ class LedgerCache:
         inside = {day: version for day, version in days.items() if inner.start <= day < inner.end}
         outside = {day: version for day, version in days.items() if day not in inside}
         first = dict(list(days.items())[:1])
+        summed = self._paths(inside, of_cells)
+        none = coded(empty(CELLS))
         return WholeDays(
             inner,
-            pl.concat([coded(empty(CELLS)), *map(self._held, self._paths(inside, of_cells))]),
+            pl.concat([none, *map(self._held, summed)]),
+            _together(pl.concat([_covered(none), *map(self._covered, summed)])),
             pl.concat([coded(empty(LEDGER)), *map(self._held, self._paths(inside, loose))]),
             self._scan(self._paths(inside, begun)),
             self._scan(self._paths(first, over) + self._paths(outside, begun)).filter(overlaps),
@@ -124,8 +131,9 @@ class LedgerCache:
         """The stored days the window touches and their versions, whose files are there now."""
         with self._making, self._database.read() as connection:
             days = LedgerRows(connection).versions(window)
+            there = {path.name for path in self._folder.glob("*.parquet")}
             for day, version in days.items():
-                if not all(self._path(day, version, part).exists() for part in self._parts):
+                if not all(_name(day, version, part) in there for part in self._parts):
                     self._make(connection, day, version)
         return days
 
@@ -152,7 +160,11 @@ class LedgerCache:
                 path.unlink(missing_ok=True)
 
     def _path(self, day: datetime, version: int, part: str) -> Path:
-        return self._folder / f"{day:%Y-%m-%d}.{version}.{part}.parquet"
+        return self._folder / _name(day, version, part)
+
+
+def _name(day: datetime, version: int, part: str) -> str:
+    return f"{day.date()}.{version}.{part}.parquet"
 
 
 def coded(rows: pl.DataFrame) -> pl.DataFrame:
@@ -162,6 +174,17 @@ def coded(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _read(path: Path) -> pl.DataFrame:
     return coded(pl.read_parquet(path))
+
+
+def _covered(cells: pl.DataFrame) -> pl.DataFrame:
+    spans = cells.select(pl.col("equipment").cast(pl.String), "start", "end", "duration")
+    return _together(spans)
+
+
+def _together(spans: pl.DataFrame) -> pl.DataFrame:
+    return spans.group_by("equipment").agg(
+        pl.col("start").min(), pl.col("end").max(), pl.col("duration").sum()
+    )
 
 
 def _inner(window: Window) -> Window:

@@ -42,24 +42,21 @@ def addends(
     rows are read.
     """
     ours = pl.col("equipment").is_in(sorted(machines))
-    covered = stored.cells.group_by("equipment").agg(
-        pl.col("start").min(), pl.col("end").max(), pl.col("duration").sum()
-    )
     broken = pl.col("equipment").is_in(sorted(uneven(plant, stored.inner)))
-    whole = covered.filter(
+    whole = stored.covered.filter(
         ours,
         ~broken,
         (pl.col("end") - pl.col("start")).dt.total_microseconds() == pl.col("duration"),
         pl.col("end") <= window.end,
     )
-    in_cells = pl.col("equipment").is_in(whole["equipment"].cast(pl.String).to_list())
+    in_cells = pl.col("equipment").is_in(whole["equipment"].to_list())
     read = [stored.others]
     if whole.height < len(set(machines)):
         read.append(stored.rows.filter(ours, ~in_cells))
-    besides = whole.select(pl.col("equipment").cast(pl.String), "start", "end")
+    besides = whole.select("equipment", "start", "end")
     rows = window_of(pl.concat(read).collect(), window, machines, derive, edges, besides)
     rows = coded(rows)
     cells, loose = stored.cells, stored.loose
-    if whole.height < covered.height:
+    if whole.height < stored.covered.height:
         cells, loose = cells.filter(in_cells), loose.filter(in_cells)
     return Addends(pl.concat([cells, rows], how="diagonal"), pl.concat([loose, rows]))

@@ -200,7 +200,12 @@ def test_inner_days_are_read_in_cells_only(database: Database, cache: LedgerCach
         counted = found.rows.filter(pl.col("equipment") != "b").select(pl.len()).collect().item()
         assert counted >= 8
         closed = WholeDays(
-            found.inner, found.cells, found.loose, found.rows.filter(equipment="b"), found.others
+            found.inner,
+            found.cells,
+            found.covered,
+            found.loose,
+            found.rows.filter(equipment="b"),
+            found.others,
         )
         return summarise(
             addends(closed, window, PLANT, MACHINES, derived).ledger, ["equipment"], PLANT, window=window
