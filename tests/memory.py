@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from time import monotonic
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -205,6 +206,8 @@ class MemoryBackend:
         self.entries: list[dict[str, Any]] = []
         self.corrections: list[tuple[Any, ...]] = []
         self.keys: set[str] = set()
+        self._one = Lock()
+        """One saying after another: of two with one key, at once, one counts."""
         self.frozen: list[tuple[tuple[str, str], Frozen]] = []
         self.excluded: list[tuple[tuple[str, str], Exclusion]] = []
         self.inspected: list[tuple[str, Inspection]] = []
@@ -310,10 +313,11 @@ class MemoryBackend:
         return [i for of, i in self.inspected if of == equipment and window.start <= i.time < window.end]
 
     def record_inspection(self, equipment: str, entry: Inspection, key: str = "") -> int:
-        if key not in self.keys:
-            self.keys |= {key} - {""}
-            self.inspected.append((equipment, replace(entry, number=len(self.inspected) + 1)))
-        return len(self.inspected)
+        with self._one:
+            if key not in self.keys:
+                self.keys |= {key} - {""}
+                self.inspected.append((equipment, replace(entry, number=len(self.inspected) + 1)))
+            return len(self.inspected)
 
     def shifts(self, window: Window) -> list[ShiftView]:
         found: list[ShiftView] = []
@@ -393,18 +397,21 @@ class MemoryBackend:
         seen: str,
         key: str,
     ) -> None:
-        if key and key in self.keys:
-            return
-        stop = self._stop(equipment, start)
-        said = sayings.about(self._said(equipment), stop.start, stop.end)
-        if seen and seen != version(stop, said):
-            raise Changed("Ana Silva changed this stop meanwhile: look at it again, then say what it was.")
-        try:
-            entries = say(stop)
-        except sayings.UnsayableError as error:
-            raise Refused(str(error)) from error
-        self.keys.add(key)
-        self.entries += sayings.frame(equipment, entries, user, self.now(), note).to_dicts()
+        with self._one:
+            if key and key in self.keys:
+                return
+            stop = self._stop(equipment, start)
+            said = sayings.about(self._said(equipment), stop.start, stop.end)
+            if seen and seen != version(stop, said):
+                raise Changed(
+                    "Ana Silva changed this stop meanwhile: look at it again, then say what it was."
+                )
+            try:
+                entries = say(stop)
+            except sayings.UnsayableError as error:
+                raise Refused(str(error)) from error
+            self.keys.add(key)
+            self.entries += sayings.frame(equipment, entries, user, self.now(), note).to_dicts()
 
     def stops(self, equipment: str, length: timedelta) -> list[datetime]:
         """When stops of that length began today that another one follows shortly."""
@@ -517,14 +524,17 @@ class MemoryBackend:
     def correct_counts(
         self, equipment: str, at: datetime, changes: Mapping[str, int], why: str, user: str, key: str = ""
     ) -> None:
-        if key and key in self.keys:
-            return
-        rows = self.ledger(Window(at - timedelta(hours=8), at), [equipment])
-        for kind, quantity in changes.items():
-            if rows[kind].sum() + quantity < 0:
-                raise Refused(f"{kind}: {rows[kind].sum()} are left, {-quantity} cannot be taken away")
-        self.keys.add(key)
-        self.corrections += [(equipment, at, kind, n, user, self.now(), why) for kind, n in changes.items()]
+        with self._one:
+            if key and key in self.keys:
+                return
+            rows = self.ledger(Window(at - timedelta(hours=8), at), [equipment])
+            for kind, quantity in changes.items():
+                if rows[kind].sum() + quantity < 0:
+                    raise Refused(f"{kind}: {rows[kind].sum()} are left, {-quantity} cannot be taken away")
+            self.keys.add(key)
+            self.corrections += [
+                (equipment, at, kind, n, user, self.now(), why) for kind, n in changes.items()
+            ]
 
     def published(self, window: Window) -> list[PublishedView]:
         """The shifts before this one; of one of them a figure moved."""

@@ -48,6 +48,8 @@ def test_it_writes_keeps_and_takes_values(server: Server) -> None:
         try:
             async with Client(there.url) as client:
                 first = await node(client, there, "v0")
+                while not await first.read_value():  # what it is made with has the time of its making
+                    await asyncio.sleep(0.02)
                 began = (await first.read_data_value()).SourceTimestamp
                 await asyncio.sleep(1.2)
                 # 50 ms apart, each with its own time, in the order they were written

@@ -197,7 +197,7 @@ def test_every_step_of_the_waterfall_leads_to_what_is_in_it(open_page: Open) -> 
     expect(page.locator(".panel.wide .note")).to_contain_text("of all stops")
     page.get_by_role("link", name="Show all stops").click()
     page.get_by_label("More stops").get_by_role("link", name="Next").click()
-    expect(page.get_by_label("More stops")).to_contain_text("16 to")
+    expect(page.get_by_label("More stops")).to_contain_text("11 to")
 
 
 def test_any_day_is_picked_and_the_shifts_follow_one_another(open_page: Open) -> None:
