@@ -13,10 +13,11 @@ from analytics.figures.reliability import WAITS
 from analytics.figures.summary import DIMENSIONS, with_keys
 from analytics.kpis import Kpi, catalogue
 from dashboards import params, parts, words
-from dashboards.figures import bucket_edges, cut_ledger, loss_name
+from dashboards.figures import UNCODED, bucket_edges, cut_ledger, loss_name
 from dashboards.ports import Backend, Refused
 from plant.frames import TIME, Window
 from plant.model import Convention, Plant
+from plant.states import TimeCategory
 
 WINDOWS = {
     "shift": "This shift",
@@ -297,6 +298,8 @@ def cause(plant: Plant, row: Mapping[str, object]) -> str:
         step = str(row["step"])
         return plant.equipment[step].name if step in plant.equipment else step
     reason = row.get("reason")
+    if reason is None and row.get("category") == TimeCategory.UNPLANNED_DOWNTIME.value:
+        reason = UNCODED
     return loss_name(plant, str(reason)) if reason else ""
 
 

@@ -33,8 +33,9 @@ class Scale:
 
 
 def forecast(order: OrderView) -> bool:
-    """Whether it runs and there is an expected finish to show."""
-    return order["state"] == "running" and not made(order) and order["finish_present"] is not None
+    """Whether it runs or waits and there is an expected finish to show."""
+    told = order["state"] in ("running", "waiting") and not made(order)
+    return told and order["finish_present"] is not None
 
 
 def made(order: OrderView) -> bool:
@@ -49,11 +50,19 @@ def late(order: OrderView) -> bool:
 
 def at_risk(order: OrderView, now: datetime) -> bool:
     """Likely to be late, as the forecast says or because its time has passed before it began."""
-    if order["state"] == "running":
-        return not made(order) and (order["why"] is not None or late(order))
-    return (
-        order["state"] in ("waiting", "held") and order["due"] is not None and parts.utc(order["due"]) < now
-    )
+    if (
+        order["state"] in ("running", "waiting")
+        and not made(order)
+        and (order["why"] is not None or late(order))
+    ):
+        return True
+    return overdue(order, now)
+
+
+def overdue(order: OrderView, now: datetime) -> bool:
+    """It does not run though its time has passed."""
+    passed = order["due"] is not None and parts.utc(order["due"]) < now
+    return order["state"] in ("waiting", "held") and passed
 
 
 def scale(order: OrderView, now: datetime) -> Scale:

@@ -98,6 +98,7 @@ _CAUSES = {
     Cause.OVERDUE: "Its due time has passed",
     Cause.TIME: "Too little planned time is left, even at the ideal rate",
     Cause.STOP: "Its machine stands still: such a stop lasts about {wait} more",
+    Cause.QUEUE: "What is to be made before it takes too long",
     Cause.RATE: "At the rate of the last hours it takes too long",
 }
 

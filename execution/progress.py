@@ -48,9 +48,12 @@ def progress(plant: Plant, ledger: pl.DataFrame, orders: Iterable[JobOrder]) -> 
     by_order: dict[str, dict[str, tuple[int, int, datetime, datetime]]] = {}
     for order, machine, good, reject, start, end in sums.iter_rows():
         by_order.setdefault(order, {})[machine] = (good, reject, start, end)
+    jobs = list(orders)
+    places = {job.equipment for job in jobs} & plant.equipment.keys()
+    counting = {place: counting_machines(plant, place) for place in places}
     found: dict[str, OrderProgress] = {}
-    for job in orders:
-        counted = counting_machines(plant, job.equipment) if job.equipment in plant.equipment else ()
+    for job in jobs:
+        counted = counting.get(job.equipment, ())
         rows = by_order.get(job.id, {})
         found[job.id] = OrderProgress(
             good=sum(rows[machine][0] for machine in counted if machine in rows),

@@ -6,7 +6,7 @@ from datetime import datetime
 import polars as pl
 
 from alerting.alert import OrderContext
-from analytics.forecast.finish import OrderForecast, forecast_order
+from analytics.forecast.finish import Ahead, OrderForecast, cycle_at, forecast_order
 from analytics.forecast.pace import paces
 from dashboards.view import OrderView
 from dashboards.words import at_risk
@@ -24,11 +24,16 @@ class OrderBook:
         """`ledger`: rows (`plant.frames.LEDGER`) that hold all work on the orders, up to now."""
         self._plant, self._now = plant, now
         self._paces = paces(ledger, now)
+        self._long_paces = paces(ledger, now, changeovers=True)
+        """Of time that more than one order is made in."""
         self._orders = sorted(orders, key=dispatch_key)
         self._progress = progress(plant, ledger, self._orders)
         last = ledger.filter(pl.col("order").is_not_null()).group_by("equipment").last()
         newest = last.filter(pl.col("end") >= now)
         self._running = dict(newest.select("equipment", "order").iter_rows())
+        reported = set(self._running.values())
+        self._states = {o.id: _state(o, self._progress[o.id], o.id in reported) for o in self._orders}
+        self._ahead = self._queued()
         self.views = [self._view(order) for order in self._orders]
         self._by_id = {view["id"]: view for view in self.views}
 
@@ -51,12 +56,13 @@ class OrderBook:
 
     def _view(self, order: JobOrder) -> OrderView:
         done = self._progress[order.id]
-        state = self._state(order, done)
+        state = self._states[order.id]
         material = self._plant.materials.get(order.material)
         live = state == OrderState.RUNNING.value
-        finish = self._forecast(order, done) if live and done.counted_at else _NOTHING
+        told = live or state == OrderState.WAITING.value
+        finish = self._forecast(order, done) if told and done.counted_at else _NOTHING
         slack = finish.slack
-        if slack is None and finish.finish_ideal and order.due:
+        if live and slack is None and finish.finish_ideal and order.due:
             slack = order.due - finish.finish_ideal  # it stands still: it will be at least that late
         return OrderView(
             id=order.id,
@@ -81,10 +87,27 @@ class OrderBook:
             priority=order.priority,
         )
 
+    def _queued(self) -> dict[str, Ahead]:
+        """What is made before each waiting order: what is left of those that run there, and waiting ones that go first."""
+        by_machine: dict[str, Ahead] = {}
+        found: dict[str, Ahead] = {}
+        for state in (OrderState.RUNNING.value, OrderState.WAITING.value):
+            for order in self._orders:
+                done = self._progress[order.id]
+                if not done.counted_at or self._states[order.id] != state:
+                    continue
+                machine = done.counted_at[0]
+                found[order.id] = before = by_machine.get(machine, Ahead())
+                left = max(order.quantity - done.good, 0)
+                cycle = cycle_at(self._plant, machine, order.material, self._now)
+                by_machine[machine] = before.then(left, cycle)
+        return found
+
     def _forecast(self, order: JobOrder, done: OrderProgress) -> OrderForecast:
         """Of the machine whose counts are the order's output; of several, of the first."""
+        waiting = self._states[order.id] == OrderState.WAITING.value
         return forecast_order(
-            self._paces.get(done.counted_at[0]),
+            (self._long_paces if waiting else self._paces).get(done.counted_at[0]),
             self._plant,
             self._now,
             equipment=done.counted_at[0],
@@ -93,17 +116,20 @@ class OrderBook:
             good=done.good,
             start=done.start,
             due=order.due,
+            ahead=self._ahead[order.id] if waiting else Ahead(),
+            earliest=order.planned_start if waiting else None,
         )
 
-    def _state(self, order: JobOrder, done: OrderProgress) -> str:
-        """What somebody booked; where nobody did, what the machines say."""
-        if order.state is not OrderState.WAITING:
-            return order.state.value
-        if order.id in self._running.values():
-            return OrderState.RUNNING.value
-        if done.start is None:
-            return OrderState.WAITING.value
-        return (OrderState.COMPLETED if done.good >= order.quantity else OrderState.HELD).value
+
+def _state(order: JobOrder, done: OrderProgress, reported: bool) -> str:
+    """What somebody booked; where nobody did, what the machines say. `reported`: one works on it now."""
+    if order.state is not OrderState.WAITING:
+        return order.state.value
+    if reported:
+        return OrderState.RUNNING.value
+    if done.start is None:
+        return OrderState.WAITING.value
+    return (OrderState.COMPLETED if done.good >= order.quantity else OrderState.HELD).value
 
 
 def _to_second(at: datetime | None) -> str | None:

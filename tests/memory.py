@@ -224,8 +224,9 @@ class MemoryBackend:
         self._orders: dict[str, OrderView] = {
             order: self._order(order, m, n) for n, (m, _, _, order, _) in enumerate(runs)
         }
-        late = self._order("WO-10440", "palletiser", 9)
-        self._orders["WO-10440"] = {**late, "state": "waiting", "good": 0, "start": None}
+        later = self._order("WO-10440", "palletiser", 10)
+        waiting = {"state": "waiting", "good": 0, "reject": 0, "start": None, "expected": None}
+        self._orders["WO-10440"] = cast(OrderView, {**later, **waiting})
         self._alerts: dict[str, AlertView] = {a["id"]: a for a in _alerts()}
 
     def now(self) -> datetime:

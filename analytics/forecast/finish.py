@@ -12,14 +12,12 @@ from enum import StrEnum
 import polars as pl
 
 from analytics.forecast.pace import Pace, paces
+from analytics.forecast.plannedtime import HORIZON, after_planned, planned_between
 from analytics.ledger.attributes import ideal_cycles
-from plant.calendar import SHIFT, segments, shift_instances
+from plant.calendar import shift_instances
 from plant.frames import Window
 from plant.model import Plant
 from plant.states import BUSY_CATEGORIES, MachineState
-
-HORIZON = timedelta(days=60)
-"""No finish is forecast beyond it."""
 
 RESOLUTION = timedelta(minutes=5)
 """How far apart `edges` are."""
@@ -29,6 +27,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """What `edges` are multiples of `RESOLUTION` from."""
 _SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_UNTOLD = (None, None, None)
 
 
 class Cause(StrEnum):
@@ -40,6 +40,8 @@ class Cause(StrEnum):
     """Even at the ideal rate the planned time left is too short."""
     STOP = "stop"
     """Its machine stands still; if it ran again now, there would be no risk."""
+    QUEUE = "queue"
+    """It would be in time if nothing had to be made before it."""
     RATE = "rate"
     """At the rate of the last hours it takes too long."""
 
@@ -69,6 +71,30 @@ class OrderForecast:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is to be made on a machine before an order."""
+
+    parts: int = 0
+    ideal: timedelta | None = timedelta()
+    """Its ideal time; None where something of it has no ideal cycle."""
+
+    def then(self, parts: int, cycle: timedelta | None) -> "Ahead":
+        """And so many parts of that ideal cycle after it."""
+        if self.ideal is None or (cycle is None and parts):
+            return Ahead(self.parts + parts, None)
+        return Ahead(self.parts + parts, self.ideal + parts * (cycle or timedelta()))
+
+    def in_parts(self, pace: Pace, cycle: timedelta | None) -> float:
+        """As many parts of that ideal cycle take as long."""
+        if cycle and self.ideal is not None and pace.earned is not None:
+            return self.ideal / cycle
+        return self.parts
+
+
+_NOTHING = Ahead()
+
+
+@dataclass(frozen=True, slots=True)
 class ShiftForecast:
     """A machine's output against its shift (the local day where it has no calendar)."""
 
@@ -91,29 +117,6 @@ def edges(window: Window) -> list[datetime]:
     minutes: the same ones whenever one asks, so that rows stay as they are."""
     first = window.start + (EPOCH - window.start) % RESOLUTION
     return [first + n * RESOLUTION for n in range(-((first - window.end) // RESOLUTION))]
-
-
-def planned_between(plant: Plant, equipment: str, start: datetime, end: datetime) -> timedelta:
-    """Shift time less breaks of a machine's calendar between two instants."""
-    if end <= start:
-        return timedelta()
-    spans = _planned(plant, equipment, Window(start, end))
-    return spans.select((pl.col("end") - pl.col("start")).sum()).item() or timedelta()
-
-
-def after_planned(plant: Plant, equipment: str, start: datetime, needed: timedelta) -> datetime | None:
-    """When that much planned time will have passed since `start`; None beyond `HORIZON`."""
-    if needed <= timedelta():
-        return start
-    if needed > HORIZON:
-        return None
-    spans = _planned(plant, equipment, Window(start, start + HORIZON))
-    for begin, end in spans.select("start", "end").iter_rows():
-        if needed <= end - begin:
-            finish: datetime = begin + needed
-            return finish
-        needed -= end - begin
-    return None
 
 
 def cycle_at(plant: Plant, equipment: str, material: str | None, now: datetime) -> timedelta | None:
@@ -140,37 +143,56 @@ def forecast_order(
     good: int,
     start: datetime | None = None,
     due: datetime | None = None,
+    ahead: Ahead = _NOTHING,
+    earliest: datetime | None = None,
 ) -> OrderForecast:
-    """The forecast of an order running on a machine. `pace`: of that machine; `good`: made so far; `start`: when it began
-    (without it nothing is expected)."""
+    """The forecast of an order that is running, or will, on a machine.
+
+    `pace`: of that machine, for one that waits with changeovers; `good`: made so far; `start`: when it began (without it
+    nothing is expected); `ahead`: what is made before it, with no more time between than the pace has; `earliest`: when
+    it may begin. A `due` beyond `HORIZON` says nothing yet but the slack.
+    """
     left = max(quantity - good, 0)
     cycle = cycle_at(plant, equipment, material, now)
+    soon = due if due is not None and due <= now + HORIZON else None
     expected = None
-    if start is not None and due is not None:
-        whole = planned_between(plant, equipment, start, due)
+    if start is not None and soon is not None:
+        whole = planned_between(plant, equipment, start, soon)
         if whole:
             expected = min(quantity, int(quantity * (planned_between(plant, equipment, start, now) / whole)))
     if left == 0:
         slack = due - now if due is not None else None
         return OrderForecast(None, now, now, now, now, slack, expected)
 
+    begin = now
+    if (
+        earliest is not None
+        and earliest > now
+        and _free(pace, plant, now, equipment, ahead, cycle) < earliest
+    ):
+        # What is made before it is made by then, and no stop of now goes on.
+        begin, ahead, pace = earliest, _NOTHING, replace(pace, wait=0.0) if pace else None
+
     def after(seconds: float | None) -> datetime | None:
         if seconds is None:
             return None
-        return after_planned(plant, equipment, now, min(seconds, HORIZON / _SECOND + 1) * _SECOND)
+        return after_planned(plant, equipment, begin, min(seconds, HORIZON / _SECOND + 1) * _SECOND)
 
-    needed = pace.needed(left, cycle) if pace else None
-    present, early, late = map(after, needed or (None, None, None))
-    ideal = after(left * cycle / _SECOND) if cycle else None
+    before = ahead.in_parts(pace, cycle) if pace else 0
+    present, early, late = map(after, pace.needed(before + left, cycle) or _UNTOLD if pace else _UNTOLD)
+    ideal = None if cycle is None or ahead.ideal is None else ahead.ideal + left * cycle
     risk = cause = None
-    if due is not None:
-        risk, cause = _risk(plant, pace, now, equipment, left, cycle, due)
+    if soon is not None:
+        risk, cause = (1.0, Cause.OVERDUE) if soon <= now else (None, None)
+        if cause is None:
+            seconds = planned_between(plant, equipment, begin, soon) / _SECOND
+            risk, cause = _risk(pace, left, before, cycle, ideal, seconds)
     return OrderForecast(
         rate=pace.of(cycle)[0] if pace else None,
         finish_present=present,
         finish_early=early,
         finish_late=late,
-        finish_ideal=ideal,
+        finish_ideal=after(ideal / _SECOND) if ideal is not None else None,
         slack=due - present if due is not None and present is not None else None,
         expected=expected,
         risk=risk,
@@ -179,26 +201,49 @@ def forecast_order(
     )
 
 
-def _risk(
-    plant: Plant,
+def _free(
     pace: Pace | None,
+    plant: Plant,
     now: datetime,
     equipment: str,
-    left: int,
+    ahead: Ahead,
     cycle: timedelta | None,
-    due: datetime,
+) -> datetime:
+    """When the machine is expected to have made what is ahead."""
+    if not ahead.parts:
+        return now
+    needed = pace.needed(ahead.in_parts(pace, cycle), cycle) if pace else None
+    if needed is None:
+        return _NEVER
+    return after_planned(plant, equipment, now, min(needed[0], HORIZON / _SECOND + 1) * _SECOND) or _NEVER
+
+
+def _risk(
+    pace: Pace | None,
+    left: int,
+    before: float,
+    cycle: timedelta | None,
+    ideal: timedelta | None,
+    seconds: float,
 ) -> tuple[float | None, Cause | None]:
-    """Probability that parts left of an order come late, and why if it is high."""
-    if due <= now:
-        return 1.0, Cause.OVERDUE
-    seconds = planned_between(plant, equipment, now, due) / _SECOND
+    """Probability that `left` parts of an order, made after `before`, take longer than planned `seconds`, and why if it is
+    high. `ideal`: how long both take at best."""
     if cycle and left * cycle / _SECOND > seconds:
         return 1.0, Cause.TIME
-    risk = pace.late(left, seconds, cycle) if pace else None
+    if ideal and ideal / _SECOND > seconds:
+        return 1.0, Cause.QUEUE
+    risk = pace.late(before + left, seconds, cycle) if pace else None
     if pace is None or risk is None or risk < AT_RISK:
         return risk, None
-    running = replace(pace, wait=0.0).late(left, seconds, cycle)
-    return risk, Cause.STOP if pace.wait and running is not None and running < AT_RISK else Cause.RATE
+
+    def otherwise(pace: Pace, parts: float) -> bool:
+        """Whether it would be in time then."""
+        found = pace.late(parts, seconds, cycle)
+        return found is not None and found < AT_RISK
+
+    if pace.wait and otherwise(replace(pace, wait=0.0), before + left):
+        return risk, Cause.STOP
+    return risk, Cause.QUEUE if before and otherwise(pace, left) else Cause.RATE
 
 
 def forecast_shifts(
@@ -265,8 +310,3 @@ def shift_at(plant: Plant, equipment: str, now: datetime) -> tuple[str | None, d
     for instance in shift_instances(calendar, plant.site.zone, window):
         return instance.shift.id, instance.start, instance.end
     return None
-
-
-def _planned(plant: Plant, equipment: str, window: Window) -> pl.DataFrame:
-    spans = segments(plant.calendar_of(equipment), plant.site.zone, window)
-    return spans.filter(pl.col("kind") == SHIFT)

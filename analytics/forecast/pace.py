@@ -67,7 +67,9 @@ class Pace:
         spread = self._spread(working if working else seconds, rate, variance)
         return rate * working, None if spread is None else self._quantile() * spread
 
-    def needed(self, parts: int, cycle: timedelta | None) -> tuple[float, float | None, float | None] | None:
+    def needed(
+        self, parts: float, cycle: timedelta | None
+    ) -> tuple[float, float | None, float | None] | None:
         """Planned seconds until so many good parts are made: expected, and from when to when with `LEVEL`, which is None
         where there is too little to tell; the last alone where the rate is too uncertain for an end. None without a rate."""
         rate, variance = self.of(cycle)
@@ -85,7 +87,7 @@ class Pace:
         soonest = max(self.wait + 2 * c / (b + root), 0.0)
         return expected, soonest, self.wait + (b + root) / (2 * a) if a > 0 else None
 
-    def late(self, parts: int, seconds: float, cycle: timedelta | None) -> float | None:
+    def late(self, parts: float, seconds: float, cycle: timedelta | None) -> float | None:
         """Probability that so many good parts take longer than so much planned time."""
         rate, variance = self.of(cycle)
         spread = self._spread(max(seconds - self.wait, 0.0), rate, variance)

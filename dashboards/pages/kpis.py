@@ -315,7 +315,7 @@ def _side(plant: Plant, side: Side, backend: Backend) -> Component:
         (
             words.moment(row["start"], zone, now) if row.get("start") else words.NONE,
             plant.equipment[row["equipment"]].name if row.get("equipment") in plant.equipment else words.NONE,
-            " ".join(filter(None, (_category(row), kpitables.cause(plant, row)))),
+            ": ".join(filter(None, (_category(row), kpitables.cause(plant, row)))),
             row.get("order") or words.NONE,
             kpitables.amount(side, row["amount"]),
         )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
@@ -20,8 +21,8 @@ PATH = "/orders"
 AGAIN = 10
 """Seconds between two looks at how far the orders are."""
 EXPLAINED = (
-    "A finish is told from the rate and its ups and downs over the last 4 h of planned time, and in planned time only. "
-    "At risk: 20 % or more likely to be late."
+    "A finish is told from the rate and its ups and downs over the last 4 h of planned time, and in planned time "
+    "only; of an order that waits, after what goes first on its machine. At risk: 20 % or more likely to be late."
 )
 
 
@@ -64,7 +65,7 @@ def _drawn(backend: Backend, query: Query, theme: str) -> list[Component]:
     for some in (running, waiting):
         some.sort(key=lambda o: (o["due"] or "9", o["id"]))
     over.sort(key=lambda o: (o["end"] or "", o["id"]), reverse=True)
-    calm = "Every running order is likely to be in time." if running else "No order is running."
+    calm = "Every order is likely to be in time." if running else "No order is running."
     return [
         parts.panel(
             "At risk", _forecasts(backend, risky, calm), extra=_count(risky), name="risky" if risky else ""
@@ -100,13 +101,8 @@ def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Com
     for order in orders:
         finish: Any = words.NONE
         if orderforecast.forecast(order):
-            said = [html.B(words.moment(order["finish_present"], zone, now))]
-            between = words.between(order["finish_early"], order["finish_late"], zone, now)
-            said.append(html.Span(f" {between}" if between else " too little is known for a range"))
-            finish = html.Div(
-                [html.Div(said, className="told"), orderforecast.picture(order, zone, now)],
-                className="finishing",
-            )
+            drawn = [_finish(backend, order), orderforecast.picture(order, zone, now)]
+            finish = html.Div(drawn, className="finishing")
         rows.append(
             (
                 _named(order),
@@ -114,7 +110,7 @@ def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Com
                 _progress(order),
                 words.moment(order["due"], zone, now),
                 finish,
-                html.Div(_told(order), className="two"),
+                html.Div(_told(order, now), className="two"),
                 _step(order),
             )
         )
@@ -122,11 +118,22 @@ def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Com
     return html.Div(table, className="forecasts")
 
 
-def _told(order: OrderView) -> list[Component]:
+def _finish(backend: Backend, order: OrderView) -> Component:
+    """When it is expected to finish, of an order with a forecast."""
+    zone, now = backend.plant.site.zone, backend.now()
+    between = words.between(order["finish_early"], order["finish_late"], zone, now)
+    said = [
+        html.B(words.moment(order["finish_present"], zone, now)),
+        html.Span(f" {between}" if between else " too little is known for a range"),
+    ]
+    return html.Div(said, className="told")
+
+
+def _told(order: OrderView, now: datetime) -> list[Component]:
     """What is to be expected of it, and why."""
     if orderforecast.made(order):
         return [html.Span("All of it is made")]
-    if order["state"] != "running":
+    if orderforecast.overdue(order, now):
         return [
             html.Span("Overdue", className="late"),
             html.Span("It has not begun" if not order["start"] else "It is held"),
@@ -151,11 +158,12 @@ def _waiting(backend: Backend, orders: Sequence[OrderView], query: Query) -> Com
             _state(order),
             words.number(order["quantity"]),
             words.moment(order["due"], zone, now),
+            _finish(backend, order) if orderforecast.forecast(order) else words.NONE,
             _step(order),
         )
         for order in orders
     ]
-    heads = ("Order", "Where", "State", "Quantity", "Due", "")
+    heads = ("Order", "Where", "State", "Quantity", "Due", "Finish", "")
     return _some("waiting", query, heads, rows, "No order is waiting.", numeric=(3,))
 
 

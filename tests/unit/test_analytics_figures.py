@@ -11,6 +11,7 @@ from analytics.figures import buckets
 from analytics.figures.losses import pareto, stops, waterfall
 from analytics.figures.summary import summarise
 from analytics.forecast import finish as forecast
+from analytics.forecast import plannedtime
 from analytics.forecast.pace import RATED, paces
 from analytics.kpis import catalogue
 from pipelines.derive import derive
@@ -252,9 +253,9 @@ def test_a_finish_is_on_planned_time_and_slack_says_how_late() -> None:
 
 
 def test_a_finish_jumps_over_nights_and_has_a_horizon() -> None:
-    assert forecast.after_planned(plant(), "filler", at(470), timedelta(minutes=20)) == at(24 * 60 + 10)
-    assert forecast.after_planned(plant(), "filler", at(0), timedelta(days=50)) is None
-    assert forecast.after_planned(plant(None), "filler", at(0), timedelta(days=50)) == at(50 * 1440)
+    assert plannedtime.after_planned(plant(), "filler", at(470), timedelta(minutes=20)) == at(24 * 60 + 10)
+    assert plannedtime.after_planned(plant(), "filler", at(0), timedelta(days=50)) is None
+    assert plannedtime.after_planned(plant(None), "filler", at(0), timedelta(days=50)) == at(50 * 1440)
     nothing = forecast.forecast_order(
         None, plant(), at(0), equipment="filler", material=None, quantity=5, good=0
     )

@@ -126,7 +126,11 @@ def test_the_picture_is_told_in_words() -> None:
         (order(due=None), False),
         (order(why="It takes too long", good=100), False),
         (order(state="waiting", due=-1), True),
-        (order(state="waiting", due=1), False),
+        (order(state="waiting", due=1), True),
+        (order(state="waiting"), False),
+        (order(state="waiting", finish=None, due=1), False),
+        (order(state="waiting", why="What is to be made before it takes too long"), True),
+        (order(state="held", due=1), False),
         (order(state="held", due=-1), True),
         (order(state="waiting", due=None), False),
         (order(state="completed", due=-1), False),
@@ -136,8 +140,9 @@ def test_orders_at_risk(of: OrderView, risky: bool) -> None:
     assert at_risk(of, NOW) is risky
 
 
-def test_what_stands_or_is_made_has_no_picture() -> None:
+def test_what_is_held_or_made_has_no_picture() -> None:
     assert forecast(order())
     assert not forecast(order(finish=None))
     assert not forecast(order(good=100))
-    assert not forecast(order(state="waiting"))
+    assert forecast(order(state="waiting"))
+    assert not forecast(order(state="held"))
