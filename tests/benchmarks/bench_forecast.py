@@ -2,10 +2,11 @@
 
     python tests/benchmarks/bench_forecast.py [--days 4] [--plants 3]
 
-Each order is asked for its finish after a quarter, a half and three quarters of its time, each shift for its output after a
-quarter, a half and three quarters, from nothing but the ledger up to then. Printed for the project's forecast and, from the
-same instants, for naive ones: the order's own rate so far, the rate of the last half hour, the ideal rate. Errors are of the
-time left (of the output left), bias is their mean with its sign; coverage is how often the truth lay in the interval.
+Each order is asked for its finish after a quarter, a half and three quarters of its time, and at the same instants the next
+two of its machine, that wait; each shift for its output after a quarter, a half and three quarters: from nothing but the
+ledger up to then. Printed for the project's forecast and, from the same instants, for naive ones: the order's own rate so
+far, the rate of the last half hour, the ideal rate. Errors are of the time left (of the output left), bias is their mean
+with its sign; coverage is how often the truth lay in the interval.
 The simulated machines know no breaks, so the plant has no calendar here; shifts are eight hours by the clock.
 """
 
@@ -16,12 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from analytics.forecast.finish import EPOCH, RESOLUTION, cycle_at, edges
+from analytics.forecast.finish import EPOCH, RESOLUTION, Ahead, cycle_at, edges
 from analytics.forecast.pace import LEVEL, RATED, paces
 from collectors.simulator.frames import frames
 from collectors.simulator.model import Simulation
@@ -135,6 +137,53 @@ def _ask_order(scores: dict[str, Score], plant: Plant, rows: pl.DataFrame, mine:
         scores["ideal rate"].add(left * cycle.total_seconds(), truth)
 
 
+def queued(found: Iterable[tuple[Plant, pl.DataFrame]]) -> dict[str, Score]:
+    """Scores of the finish of the two orders that wait while one is made."""
+    scores = {name: Score() for name in ("forecast", "ideal rate")}
+    for plant, ledger in found:
+        for machine in COUNTING:
+            rows = ledger.filter(pl.col("equipment") == machine)
+            jobs = (
+                rows.filter(pl.col("order").is_not_null())
+                .group_by("order", maintain_order=True)
+                .agg(
+                    pl.col("material").drop_nulls().first(),
+                    pl.col("good").sum(),
+                    start=pl.col("start").min(),
+                    finish=pl.col("end").filter(pl.col("good") > 0).max(),
+                )
+                .rows(named=True)[:-1]  # the last one may not be finished
+            )
+            for place, running in enumerate(jobs):
+                for now in instants(running["start"], running["finish"]):
+                    _ask_queue(scores, plant, rows, running, jobs[place + 1 : place + 3], now)
+    return scores
+
+
+def _ask_queue(
+    scores: dict[str, Score],
+    plant: Plant,
+    rows: pl.DataFrame,
+    running: dict[str, Any],
+    waiting: list[dict[str, Any]],
+    now: datetime,
+) -> None:
+    machine = rows["equipment"][0]
+    known = rows.filter(pl.col("end") <= now)
+    pace = paces(known, now, changeovers=True).get(machine)
+    done = known.filter(pl.col("order") == running["order"])["good"].sum()
+    ahead = Ahead().then(running["good"] - done, cycle_at(plant, machine, running["material"], now))
+    for job in waiting:
+        cycle = cycle_at(plant, machine, job["material"], now)
+        assert cycle is not None
+        truth = (job["finish"] - now).total_seconds()
+        parts = ahead.in_parts(pace, cycle) + job["good"] if pace else 0
+        said = (pace.needed(parts, cycle) if pace else None) or (None, None, None)
+        scores["forecast"].add(said[0], truth, *said[1:])
+        ahead = ahead.then(job["good"], cycle)
+        scores["ideal rate"].add(ahead.ideal.total_seconds() if ahead.ideal else None, truth)
+
+
 def shifts(found: Iterable[tuple[Plant, pl.DataFrame]]) -> dict[str, Score]:
     """Scores of what is still to be made in every shift."""
     scores = {name: Score() for name in ("forecast", "own rate so far", "last half hour")}
@@ -179,6 +228,7 @@ def main() -> None:
     found = list(ledgers(args.days, args.plants))
     for what, scores in (
         ("time to finish of orders", orders(found)),
+        ("time to finish of orders that wait", queued(found)),
         ("output to the end of shifts", shifts(found)),
     ):
         print(what)
