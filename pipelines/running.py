@@ -174,13 +174,11 @@ class RunningLedger:
         news = [
             self._machines.select("equipment", time=pl.lit(min([last.window.end, *differing]), TIME)),
             pl.DataFrame(list(changed.items()), schema={"equipment": pl.String, "time": TIME}, orient="row"),
+            # What was said of the time before tells when what goes on in the window began.
+            _differing(last.recodes, recodes, _EVER),
             *(
                 _differing(*pair, window.start)
-                for pair in (
-                    (last.runs, runs),
-                    (last.recodes, recodes),
-                    (_spans(last.corrections), _spans(corrections)),
-                )
+                for pair in ((last.runs, runs), (_spans(last.corrections), _spans(corrections)))
             ),
         ]
         news_from = pl.concat(news).group_by("equipment").agg(pl.col("time").min())

@@ -24,6 +24,9 @@ from plant.model import COUNTER_ROLES, Plant, Role
 AHEAD = timedelta(hours=1)
 """Samples after a window that are read with it: they say how long its last stop was."""
 
+BEHIND = timedelta(days=2)
+"""How long before a window what people said may have ended that still tells when what goes on in it began."""
+
 LOOK_BACK = timedelta(days=40)
 """How far back the last usable reading of a counter is looked for."""
 
@@ -43,7 +46,7 @@ class Said(NamedTuple):
     runs: pl.DataFrame
     """`plant.frames.ORDER_RUNS`."""
     recodes: pl.DataFrame
-    """`plant.frames.RECODES`."""
+    """`plant.frames.RECODES`, also `BEHIND` it."""
     corrections: pl.DataFrame
     """`plant.frames.CORRECTIONS`."""
 
@@ -107,7 +110,7 @@ def said_on(connection: Connection, plant: Plant, window: Window, reported: pl.D
     orders = Orders(connection).find(named)
     return Said(
         runs=machine_runs(plant, booked, reported, orders),
-        recodes=Recodes(connection).touching(window),
+        recodes=Recodes(connection).touching(Window(window.start - BEHIND, window.end)),
         corrections=CountCorrections(connection).made_in(window),
     )
 

@@ -140,6 +140,10 @@ class Corrected:
                         sample(at, machine, "reject", reject, at),
                     ]
                 at += timedelta(seconds=length if state != RUN else 7)
+        self.close_with(rows)
+
+    def close_with(self, rows: list[tuple[Any, ...]]) -> None:
+        """These samples, and the end of their shifts."""
         inside = [row for row in rows if row[0] < self.now]
         self.spool.append(pl.DataFrame(inside, schema=dict(SAMPLES), orient="row"))
         self.open()
@@ -340,6 +344,33 @@ def test_counts_are_corrected_and_never_below_zero(corrected: Corrected) -> None
     made = corrected.published()[0]["restatements"]
     assert len(made) == 1 and made[0]["moved"]["quality"] < 0
     assert "-3 good, +3 reject (wrong bin)" in made[0]["detail"]
+
+
+def test_what_goes_on_after_a_said_state_began_with_its_end(tmp_path: Path) -> None:
+    """Also in the next shift, when only that is derived again, for a machine joined to it."""
+    with DataFolder(tmp_path) as folder:
+        found = Corrected(folder, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
+
+        def at(hours: int, minutes: int) -> datetime:
+            return found.now - timedelta(hours=hours) + timedelta(minutes=minutes)
+
+        states = [
+            ("a", 6, 0, RUN),
+            ("b", 6, 0, RUN),
+            ("a", 4, 55, STOP),
+            ("a", 3, 10, RUN),
+            ("b", 2, 30, STOP),
+        ]
+        states += [("a", 3, 20, STOP), ("a", 3, 25, RUN)]
+        found.close_with([sample(at(h, m), machine, "state", v, at(h, m)) for machine, h, m, v in states])
+        reported = found.reported()
+        found.backend.say_state("b", Window(at(4, 30), at(4, 50)), "starved", "", "ada")
+        found.check(reported)
+        found.late(sample(at(3, 22), "a", "state", SETUP, found.now))
+        found.check(reported)
+        shown = found.stored(["b"]).filter(pl.col("start") == at(3, 0))
+        assert shown["stop_start"].to_list() == [at(4, 50)]
+        found.close()
 
 
 @pytest.mark.slow
