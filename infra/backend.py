@@ -114,7 +114,7 @@ class PlantBackend:
         cuts = edges(window, plant.site.zone, *(name for name in by if name in EVERY))
         if "hour" in by:  # stored rows and cells are not cut there
             return summed(Addends.of(self.ledger(window, equipment, cuts)))
-        return self._runtime.summed(window, now, summed, _machines(plant, equipment), cuts)
+        return self._runtime.summed(window, now, summed, _machines(plant, equipment), cuts, by)
 
     def six_big_losses(self, window: Window, equipment: Sequence[str] | None = None) -> pl.DataFrame:
         plant = self.plant

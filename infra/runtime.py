@@ -7,7 +7,7 @@ messages, the scheduler has its own, and the web server asks from its workers. `
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -187,8 +187,9 @@ class Runtime:
         take: Callable[[Addends], T],
         machines: Sequence[str],
         edges: Iterable[datetime] = (),
+        by: Collection[str] = (),
     ) -> T:
-        """What `take` makes of all that adds up to `ledger` of these machines."""
+        """What `take` makes of all that adds up to `ledger` of these machines, by these dimensions."""
         window = Window(min(window.start, now), min(window.end, now))
         with self._lock:
             live = self._live
@@ -197,7 +198,7 @@ class Runtime:
             return take(Addends.of(recent))
         derive = partial(self._derived, now)
         return self._cache.summed(
-            window, lambda stored: take(addends(stored, window, live.plant, machines, derive, edges))
+            window, lambda stored: take(addends(stored, window, live.plant, machines, derive, edges, by))
         )
 
     def _derived(

@@ -7,23 +7,13 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from analytics.figures.buckets import bucket
-from analytics.figures.elements import ADDED, first_cycles
+from analytics.figures.elements import ADDED, CLASS, STARTUP_IDEAL, with_class
 from analytics.figures.reliability import COUNTED, settled
 from plant.frames import LEDGER, Window
 from plant.model import Plant
 
-_SAME = (
-    "equipment",
-    "line",
-    "shift",
-    "shift_start",
-    "order",
-    "material",
-    "raw",
-    "state",
-    "reason",
-    "category",
-)
+_PLACE = ("equipment", "line", "shift", "shift_start", "order", "material")
+_SAME = (*_PLACE, "raw", "state", "reason", "category")
 _TICK = timedelta(microseconds=1)
 
 CELLS: Mapping[str, pl.DataType | type[pl.DataType]] = {**LEDGER, **dict.fromkeys(COUNTED, pl.Int64())}
@@ -62,13 +52,26 @@ def cells(rows: pl.DataFrame, zone: ZoneInfo) -> pl.DataFrame:
     )
 
 
+def classed(rows: pl.DataFrame, plant: Plant) -> pl.DataFrame:
+    """Cells of a machine, shift, order, material, day and class in one. They have no state, raw value and reason, but
+    `CLASS` and `STARTUP_IDEAL`; what adds rows up finds the same in them but by those three."""
+    day = bucket(rows["start"], plant.site.zone, "day").alias("day")
+    return (
+        with_class(rows.lazy(), plant)
+        .group_by(*_PLACE, "category", CLASS, day)
+        .agg(pl.col("start").min(), pl.col("end").max(), pl.col(*ADDED, *COUNTED, STARTUP_IDEAL).sum())
+        .drop("day")
+        .collect()
+    )
+
+
 def uneven(plant: Plant, window: Window) -> set[str]:
     """Machines that have their first ideal cycle for a material from within a day of the window on: a cell of that day may
     be made of rows that can be rated and rows that cannot."""
     zone = plant.site.zone
     return {
         machine
-        for (machine, _), since in first_cycles(plant).items()
+        for (machine, _), since in plant.first_cycles.items()
         if since is not None
         and window.start < since < window.end
         and bucket(pl.Series([since]), zone, "day").item() != since

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from plant.model import Plant, Role
+from plant.model import Plant
 from plant.states import BUSY_CATEGORIES, MachineState, TimeCategory
 
 RATED = "rated"
@@ -20,6 +20,10 @@ ORDERED = "ordered"
 """Boolean column: an order or a product is on the machine."""
 MAINTAINED = "maintained"
 """Boolean column: the machine's state is maintenance."""
+CLASS = "class"
+"""Column: `CLASSES` as one number (`class_code`)."""
+STARTUP_IDEAL = "startup_ideal"
+"""Column: the ideal time of start-up rejects (microseconds)."""
 CLASSES = ("category", RATED, ORDERED, MAINTAINED)
 """All that decides, beside its amounts, what a row adds to which sum."""
 
@@ -153,12 +157,12 @@ def with_classes(ledger: Rows, plant: Plant) -> Rows:
     types = ledger.lazy().collect_schema()
     moving = _category.is_in([TimeCategory.RUNNING.value, TimeCategory.MICRO_STOP.value])
     product = pl.col("material").is_not_null()
-    cycles = {pair: _microseconds(since) for pair, since in first_cycles(plant).items()}
-    machines = sorted({machine for machine, _ in cycles})
+    cycles = {pair: _microseconds(since) for pair, since in plant.first_cycles.items()}
+    machines = list(dict.fromkeys(machine for machine, _ in cycles))
     machine = _code("equipment", types["equipment"], machines)
     rated = pl.lit(False)
     if machines:
-        materials = sorted({material for _, material in cycles})
+        materials = list(dict.fromkeys(material for _, material in cycles))
         firsts = [cycles.get((m, p), _NEVER) for m in machines for p in materials]
         pair = machine.cast(pl.UInt32) * len(materials) + _code("material", types["material"], materials)
         if set(firsts) <= {_EVER, _NEVER}:
@@ -174,19 +178,6 @@ def with_classes(ledger: Rows, plant: Plant) -> Rows:
 
 
 _EVER, _NEVER = -(1 << 62), 1 << 62
-
-
-def first_cycles(plant: Plant) -> dict[tuple[str, str], datetime | None]:
-    """Since when a counted machine has an ideal cycle for a material; None: ever."""
-    counted = {machine for machine, roles in plant.roles().items() if roles & {Role.GOOD, Role.TOTAL}}
-    found: dict[tuple[str, str], datetime | None] = {}
-    for material in plant.materials.values():
-        for cycle in material.ideal_cycles:
-            if cycle.equipment in counted:
-                pair, since = (cycle.equipment, material.id), cycle.valid_from
-                known = found.setdefault(pair, since)
-                found[pair] = None if known is None or since is None else min(known, since)
-    return found
 
 
 def _microseconds(at: datetime | None) -> int:
@@ -207,15 +198,34 @@ def _code(column: str, kind: pl.DataType, names: list[str]) -> pl.Expr:
     return pl.col(column).cast(pl.String).cast(pl.Enum(names), strict=False).to_physical().cast(pl.UInt32)
 
 
+def with_class(ledger: Rows, plant: Plant) -> Rows:
+    """The ledger with `CLASS` and `STARTUP_IDEAL`; as it is where it has them."""
+    if CLASS in ledger.lazy().collect_schema():
+        return ledger
+    return with_classes(ledger, plant).with_columns(
+        class_code().alias(CLASS), startup_ideal().alias(STARTUP_IDEAL)
+    )
+
+
+def startup_ideal() -> pl.Expr:
+    """`STARTUP_IDEAL` of a row with `CLASSES`: all parts of a row have one ideal cycle. Where the total counter shows its
+    rejects in another row, those tell it."""
+    bad = pl.col("reject") + pl.col("rework")
+    made = pl.col("good") + bad
+    ideal, good = AMOUNTS["rated_ideal"], AMOUNTS["rated_ideal_good"]
+    cycle = pl.when(made != 0).then(ideal // made).when(bad != 0).then((ideal - good) // bad).otherwise(0)
+    return pl.col("startup") * cycle
+
+
 def class_code() -> pl.Expr:
     """`CLASSES` of a row as one number: grouping by one column is faster than by four."""
     place = _category.cast(_CATEGORIES).to_physical().cast(pl.UInt8) * 8
     return place + sum(pl.col(name).cast(pl.UInt8) * (4 >> n) for n, name in enumerate(CLASSES[1:]))
 
 
-def from_code(code: str) -> list[pl.Expr]:
-    """`CLASSES` out of a column of `class_code`."""
-    number = pl.col(code)
+def from_code() -> list[pl.Expr]:
+    """`CLASSES` out of `CLASS`."""
+    number = pl.col(CLASS)
     names = pl.lit(pl.Series([c.value for c in TimeCategory]))
     return [
         names.gather(number // 8).alias("category"),

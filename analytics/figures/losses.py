@@ -5,7 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from analytics.figures.costs import of_scrap, of_time
-from analytics.figures.elements import AMOUNTS, with_classes
+from analytics.figures.elements import (
+    ADDED,
+    AMOUNTS,
+    CLASS,
+    STARTUP_IDEAL,
+    from_code,
+    startup_ideal,
+    with_class,
+    with_classes,
+)
 from plant.model import Convention, Plant
 from plant.states import MachineState, TimeCategory
 
@@ -85,7 +94,7 @@ def waterfall(
     and unrated, which lower none. Speed loss is the residual, negative where performance is above 1.
     """
     convention = convention or plant.settings.convention
-    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=startup_ideal())
     sums = rows.select(
         *(amount.sum().alias(step) for step, (_, amount) in STEPS.items()),
         *((amount != 0).sum().cast(pl.Int64).alias(f"{step} rows") for step, (_, amount) in STEPS.items()),
@@ -113,7 +122,7 @@ def waterfall(
 
 def waterfall_rows(ledger: pl.DataFrame, plant: Plant, step: str) -> pl.DataFrame:
     """The ledger rows that add to a step of the waterfall, each with its `amount` (microseconds); they add up to it."""
-    rows = with_classes(ledger, plant).with_columns(startup_ideal=_startup_ideal())
+    rows = with_classes(ledger, plant).with_columns(startup_ideal=startup_ideal())
     return (
         rows.with_columns(amount=STEPS[step][1])
         .filter(pl.col("amount") != 0)
@@ -153,16 +162,6 @@ STEPS: Mapping[str, tuple[str | None, pl.Expr]] = {
 `startup_ideal`, the ideal time of its start-up rejects, adds to it."""
 
 
-def _startup_ideal() -> pl.Expr:
-    """Of a row with classes: all parts of a row have one ideal cycle. Where the total counter shows its rejects in another
-    row, those tell it."""
-    bad = pl.col("reject") + pl.col("rework")
-    made = pl.col("good") + bad
-    ideal, good = AMOUNTS["rated_ideal"], AMOUNTS["rated_ideal_good"]
-    cycle = pl.when(made != 0).then(ideal // made).when(bad != 0).then((ideal - good) // bad).otherwise(0)
-    return pl.col("startup") * cycle
-
-
 SIX_BIG_LOSSES: Mapping[str, tuple[str, str]] = {
     "breakdowns": ("Breakdowns", "unplanned downtime"),
     "setup_adjustment": ("Setup and adjustment", "changeover"),
@@ -181,10 +180,17 @@ def six_big_losses(ledger: pl.DataFrame | pl.LazyFrame, plant: Plant) -> pl.Data
     `reduced_speed` is negative where performance is above 1. Cost is that of the time and of the parts scrapped; what is
     reworked is not scrapped.
     """
-    rows = with_classes(ledger.lazy(), plant).with_columns(startup_ideal=_startup_ideal())
+    rows = (
+        with_class(ledger.lazy(), plant)
+        .group_by("equipment", "material", CLASS)
+        .agg(pl.col(*ADDED, STARTUP_IDEAL).sum())
+        .with_columns(from_code())
+        .collect()
+        .lazy()
+    )
     known = AMOUNTS["known"] > 0
     rejects = AMOUNTS["known_reject"] - pl.when(known).then("startup").otherwise(0)
-    startup = pl.col("startup_ideal")
+    startup = pl.col(STARTUP_IDEAL)
     losses: Mapping[str, tuple[pl.Expr, pl.Expr]] = {
         "breakdowns": (AMOUNTS["unplanned_downtime"], _NO_PARTS),
         "setup_adjustment": (AMOUNTS["changeover"], _NO_PARTS),

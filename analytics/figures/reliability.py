@@ -65,8 +65,9 @@ def failure_events(
         .filter(category.is_in(_FAILING))
         .select(columns)
         .collect()
+        .lazy()
     )
-    last = rows.lazy().group_by("equipment").agg(last=pl.col("end").max()).collect()
+    last = rows.lazy().group_by("equipment").agg(last=pl.col("end").max())
     unknown = few.filter(_BLIND)
     blind_before = unknown.select("equipment", stop_start="end", blind_before=True)
     blind_after = unknown.select("equipment", ended="start", blind_after=True)
@@ -96,6 +97,7 @@ def failure_events(
         )
         .select(list(dict.fromkeys([*FAILURE, *keys])))
         .sort("start", "equipment")
+        .collect()
     )
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import polars as pl
 
 from analytics.figures.buckets import EVERY, bucket, bucket_of
-from analytics.figures.elements import ADDED, ELEMENTS, SUMS, class_code, from_code, with_classes
+from analytics.figures.elements import ADDED, CLASS, ELEMENTS, SUMS, from_code, with_class
 from analytics.figures.reliability import attended, failures
 from analytics.figures.yields import rolled
 from analytics.kpis import Kpi, Pass, catalogue
@@ -29,8 +29,6 @@ DIMENSIONS = {
     "day": "day",
 }
 """What a summary can be grouped by: name and ledger column. hour and day are plant-local."""
-
-_CLASS = "class"
 
 
 def summarise(
@@ -62,11 +60,10 @@ def summarise(
     rows = with_keys(ledger, by, plant, window)
     keys = [key for key in by if key != "category"]
     cells = (
-        with_classes(rows, plant)
-        .with_columns(class_code().alias(_CLASS))
-        .group_by([*keys, _CLASS])
+        with_class(rows, plant)
+        .group_by([*keys, CLASS])
         .agg(pl.col("start").min(), pl.col("end").max(), pl.col(ADDED).sum())
-        .with_columns(from_code(_CLASS))
+        .with_columns(from_code())
     )
     sums = [pl.col("start").min(), pl.col("end").max()]
     sums += [expression.alias(name) for name, expression in SUMS.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from plant.model.calendars import WorkCalendar, exceptions_of
@@ -96,6 +96,19 @@ class Plant:
         for signal in self.signals.values():
             found.setdefault(signal.equipment, set()).add(signal.role)
         return found
+
+    @cached_property
+    def first_cycles(self) -> Mapping[tuple[str, str], datetime | None]:
+        """Since when a counted machine has an ideal cycle for a material; None: ever. By machine and material, sorted."""
+        counted = {machine for machine, roles in self.roles().items() if roles & {Role.GOOD, Role.TOTAL}}
+        found: dict[tuple[str, str], datetime | None] = {}
+        for material in self.materials.values():
+            for cycle in material.ideal_cycles:
+                if cycle.equipment in counted:
+                    pair, since = (cycle.equipment, material.id), cycle.valid_from
+                    known = found.setdefault(pair, since)
+                    found[pair] = None if known is None or since is None else min(known, since)
+        return dict(sorted(found.items()))
 
     def ancestors(self, equipment: str) -> tuple[str, ...]:
         """Ids from the parent up to the root."""

@@ -207,7 +207,7 @@ def summed(
     machines = [machine.id for machine in model.machines()]
 
     def take(found: WholeDays) -> pl.DataFrame:
-        parts = addends(found, window, model, machines, nothing, cuts)
+        parts = addends(found, window, model, machines, nothing, cuts, by)
         return summarise(parts.ledger, by, model, kpis=kpis, window=window, failing=parts.failing)
 
     return cache.summed(window, take)

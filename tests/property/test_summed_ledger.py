@@ -127,7 +127,17 @@ def test_cells_and_rows_add_up_to_the_ledger(
     rows = pl.concat(stored)
     store(database, rows)
     by = data.draw(
-        st.sampled_from(([], ["equipment"], ["day"], ["reason", "equipment"], ["equipment", "day"]))
+        st.sampled_from(
+            (
+                [],
+                ["equipment"],
+                ["day"],
+                ["reason", "equipment"],
+                ["equipment", "day"],
+                ["category"],
+                ["order", "shift"],
+            )
+        )
     )
     cuts = edges(window, ZONE, "day") if "day" in by else []
     overlapping = rows.filter(pl.col("end") > window.start, pl.col("start") < window.end)
@@ -138,7 +148,7 @@ def test_cells_and_rows_add_up_to_the_ledger(
         return [figures, six_big_losses(found.ledger, PLANT)]
 
     def taken(found: WholeDays) -> list[pl.DataFrame]:
-        return summed(addends(found, window, PLANT, MACHINES, derived, cuts))
+        return summed(addends(found, window, PLANT, MACHINES, derived, cuts, by))
 
     wanted = [summarise(whole, by, PLANT, kpis=EVERY), six_big_losses(whole, PLANT)]
     for figures, plain in zip(cache.summed(window, taken), wanted, strict=True):
@@ -201,9 +211,7 @@ def test_inner_days_are_read_in_cells_only(database: Database, cache: LedgerCach
         assert counted >= 8
         closed = WholeDays(
             found.inner,
-            found.cells,
-            found.covered,
-            found.loose,
+            found.days,
             found.rows.filter(equipment="b"),
             found.others,
         )
