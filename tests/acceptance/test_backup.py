@@ -149,6 +149,7 @@ def figures(plant: Plant, folder: DataFolder, window: Window) -> pl.DataFrame:
     return found
 
 
+@pytest.mark.slow
 def test_what_comes_back_is_what_there_was(lived: Lived, tmp_path: Path) -> None:
     folder, done = restored(lived.file, tmp_path / "new")
     assert (done.samples, done.waiting, done.refused) == (lived.made.samples, 2, 0)

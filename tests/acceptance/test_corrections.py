@@ -346,6 +346,7 @@ def test_counts_are_corrected_and_never_below_zero(corrected: Corrected) -> None
     assert "-3 good, +3 reject (wrong bin)" in made[0]["detail"]
 
 
+@pytest.mark.slow
 def test_what_goes_on_after_a_said_state_began_with_its_end(tmp_path: Path) -> None:
     """Also in the next shift, when only that is derived again, for a machine joined to it."""
     with DataFolder(tmp_path) as folder:
@@ -430,6 +431,7 @@ def cycles(*seconds: tuple[float, datetime | None]) -> dict[str, Material]:
     return {"p": Material(id="p", name="p", ideal_cycles=(*of_a, of_b))}
 
 
+@pytest.mark.slow
 def test_a_cycle_from_a_date_restates_from_that_date_on_also_after_a_restart(corrected: Corrected) -> None:
     reported, before = corrected.reported(), corrected.stored()
     assert follow_plant(corrected.runtime, corrected.now) == 0
@@ -534,6 +536,7 @@ def test_times_that_make_no_sense_change_nothing(corrected: Corrected) -> None:
     assert_frame_equal(corrected.stored(), before)
 
 
+@pytest.mark.slow
 def test_a_state_that_was_said_is_taken_back(corrected: Corrected) -> None:
     reported, before = corrected.reported(), corrected.stored()
     start, end = inside(corrected)

@@ -67,6 +67,7 @@ def derive(*arguments: str) -> list[dict[str, Any]]:
     [([], 61334.223), (["--from", "2017-05-16T00:00Z"], 32329.188)],
     ids=["from the first state sample", "the day"],
 )
+@pytest.mark.slow
 def test_the_mazak_day(start: list[str], unknown: float) -> None:
     rows = derive("--plant", str(MAZAK_PLANT), str(MAZAK), *start, "--by", "equipment,reason")
     stopped = {

@@ -155,6 +155,7 @@ def test_a_file_that_cannot_be_moved_is_taken_once_and_said(
 
 
 @pytest.mark.parametrize("moment", [2, 3], ids=["while it is checked", "while it is taken"])
+@pytest.mark.slow
 def test_a_file_written_to_while_it_is_read_is_read_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:

@@ -94,6 +94,7 @@ async def serve(answer: Answer, body: Callable[[str], Awaitable[None]]) -> None:
 
 
 @pytest.mark.parametrize("answer", [silence, web_page, closes, drips, huge, endless_chunks])
+@pytest.mark.slow
 def test_what_answers_is_not_an_opc_ua_server(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(security, "TIMEOUT", 3.0)
 

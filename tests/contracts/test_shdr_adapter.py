@@ -94,6 +94,7 @@ def now(late: float = 0) -> str:
     return f"{datetime.now(UTC) - timedelta(seconds=late):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
+@pytest.mark.slow
 def test_an_adapter_is_pinged_also_while_it_never_stops_talking(tmp_path: Path) -> None:
     async def main() -> None:
         adapter, kept = Adapter(closes=1.5), Kept()
@@ -111,6 +112,7 @@ def test_an_adapter_is_pinged_also_while_it_never_stops_talking(tmp_path: Path) 
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_an_adapter_that_stops_answering_is_lost_and_what_was_missed_is_a_gap(tmp_path: Path) -> None:
     async def main() -> None:
         adapter, kept = Adapter(), Kept()

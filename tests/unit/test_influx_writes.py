@@ -265,6 +265,7 @@ def test_samples_stored_in_between_keep_a_series_from_being_given_up() -> None:
     assert script.stored == keys(frame) - poison
 
 
+@pytest.mark.slow
 def test_a_refused_batch_of_many_series_stays_affordable() -> None:
     frame = samples(machines=10, signals=10, moments=50)
     with scripted(lambda _: (400, b'{"error":"over the limit of 500 columns"}')) as script:
