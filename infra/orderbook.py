@@ -6,8 +6,9 @@ from datetime import datetime
 import polars as pl
 
 from alerting.alert import OrderContext
-from analytics.forecast.finish import Ahead, OrderForecast, cycle_at, forecast_order
-from analytics.forecast.pace import paces
+from analytics.forecast.finish import OrderForecast, forecast_order
+from analytics.forecast.pace import Pace, paces
+from analytics.forecast.queue import Waiting, forecast_queue
 from dashboards.view import OrderView
 from dashboards.words import at_risk
 from execution.orders import JobOrder, OrderState, dispatch_key
@@ -24,8 +25,6 @@ class OrderBook:
         """`ledger`: rows (`plant.frames.LEDGER`) that hold all work on the orders, up to now."""
         self._plant, self._now = plant, now
         self._paces = paces(ledger, now)
-        self._long_paces = paces(ledger, now, changeovers=True)
-        """Of time that more than one order is made in."""
         self._orders = sorted(orders, key=dispatch_key)
         self._progress = progress(plant, ledger, self._orders)
         last = ledger.filter(pl.col("order").is_not_null()).group_by("equipment").last()
@@ -33,7 +32,7 @@ class OrderBook:
         self._running = dict(newest.select("equipment", "order").iter_rows())
         reported = set(self._running.values())
         self._states = {o.id: _state(o, self._progress[o.id], o.id in reported) for o in self._orders}
-        self._ahead = self._queued()
+        self._waiting = self._of_waiting(paces(ledger, now, changeovers=True))
         self.views = [self._view(order) for order in self._orders]
         self._by_id = {view["id"]: view for view in self.views}
 
@@ -59,8 +58,9 @@ class OrderBook:
         state = self._states[order.id]
         material = self._plant.materials.get(order.material)
         live = state == OrderState.RUNNING.value
-        told = live or state == OrderState.WAITING.value
-        finish = self._forecast(order, done) if told and done.counted_at else _NOTHING
+        finish = self._waiting.get(order.id, _NOTHING)
+        if live and done.counted_at:
+            finish = self._forecast(order, done)
         slack = finish.slack
         if live and slack is None and finish.finish_ideal and order.due:
             slack = order.due - finish.finish_ideal  # it stands still: it will be at least that late
@@ -87,27 +87,29 @@ class OrderBook:
             priority=order.priority,
         )
 
-    def _queued(self) -> dict[str, Ahead]:
-        """What is made before each waiting order: what is left of those that run there, and waiting ones that go first."""
-        by_machine: dict[str, Ahead] = {}
-        found: dict[str, Ahead] = {}
-        for state in (OrderState.RUNNING.value, OrderState.WAITING.value):
-            for order in self._orders:
-                done = self._progress[order.id]
-                if not done.counted_at or self._states[order.id] != state:
-                    continue
-                machine = done.counted_at[0]
-                found[order.id] = before = by_machine.get(machine, Ahead())
-                left = max(order.quantity - done.good, 0)
-                cycle = cycle_at(self._plant, machine, order.material, self._now)
-                by_machine[machine] = before.then(left, cycle)
+    def _of_waiting(self, pace: Mapping[str, Pace]) -> dict[str, OrderForecast]:
+        """Forecasts of the orders that wait; `pace`: of time that more than one order is made in, of each machine."""
+        machines: dict[str, tuple[list[tuple[str, int]], list[Waiting]]] = {}
+        for order in self._orders:
+            done, state = self._progress[order.id], self._states[order.id]
+            if not done.counted_at or state not in (OrderState.RUNNING.value, OrderState.WAITING.value):
+                continue
+            running, waiting = machines.setdefault(done.counted_at[0], ([], []))
+            if state == OrderState.RUNNING.value:
+                running.append((order.material, max(order.quantity - done.good, 0)))
+            else:
+                waiting.append(
+                    Waiting(order.id, order.material, order.quantity, order.due, order.planned_start)
+                )
+        found: dict[str, OrderForecast] = {}
+        for machine, (running, waiting) in machines.items():
+            found |= forecast_queue(pace.get(machine), self._plant, self._now, machine, running, waiting)
         return found
 
     def _forecast(self, order: JobOrder, done: OrderProgress) -> OrderForecast:
         """Of the machine whose counts are the order's output; of several, of the first."""
-        waiting = self._states[order.id] == OrderState.WAITING.value
         return forecast_order(
-            (self._long_paces if waiting else self._paces).get(done.counted_at[0]),
+            self._paces.get(done.counted_at[0]),
             self._plant,
             self._now,
             equipment=done.counted_at[0],
@@ -116,8 +118,6 @@ class OrderBook:
             good=done.good,
             start=done.start,
             due=order.due,
-            ahead=self._ahead[order.id] if waiting else Ahead(),
-            earliest=order.planned_start if waiting else None,
         )
 
 

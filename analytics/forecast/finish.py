@@ -27,7 +27,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """What `edges` are multiples of `RESOLUTION` from."""
 _SECOND = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
-_NEVER = datetime.max.replace(tzinfo=UTC)
 _UNTOLD = (None, None, None)
 
 
@@ -74,6 +73,8 @@ class OrderForecast:
 class Ahead:
     """What is to be made on a machine before an order."""
 
+    since: datetime | None = None
+    """When it begins, if that is not now."""
     parts: int = 0
     ideal: timedelta | None = timedelta()
     """Its ideal time; None where something of it has no ideal cycle."""
@@ -81,8 +82,8 @@ class Ahead:
     def then(self, parts: int, cycle: timedelta | None) -> "Ahead":
         """And so many parts of that ideal cycle after it."""
         if self.ideal is None or (cycle is None and parts):
-            return Ahead(self.parts + parts, None)
-        return Ahead(self.parts + parts, self.ideal + parts * (cycle or timedelta()))
+            return Ahead(self.since, self.parts + parts, None)
+        return Ahead(self.since, self.parts + parts, self.ideal + parts * (cycle or timedelta()))
 
     def in_parts(self, pace: Pace, cycle: timedelta | None) -> float:
         """As many parts of that ideal cycle take as long."""
@@ -144,13 +145,12 @@ def forecast_order(
     start: datetime | None = None,
     due: datetime | None = None,
     ahead: Ahead = _NOTHING,
-    earliest: datetime | None = None,
 ) -> OrderForecast:
     """The forecast of an order that is running, or will, on a machine.
 
     `pace`: of that machine, for one that waits with changeovers; `good`: made so far; `start`: when it began (without it
-    nothing is expected); `ahead`: what is made before it, with no more time between than the pace has; `earliest`: when
-    it may begin. A `due` beyond `HORIZON` says nothing yet but the slack.
+    nothing is expected); `ahead`: what is made before it, with no more time between than the pace has. A `due` beyond
+    `HORIZON` says nothing yet but the slack.
     """
     left = max(quantity - good, 0)
     cycle = cycle_at(plant, equipment, material, now)
@@ -165,13 +165,9 @@ def forecast_order(
         return OrderForecast(None, now, now, now, now, slack, expected)
 
     begin = now
-    if (
-        earliest is not None
-        and earliest > now
-        and _free(pace, plant, now, equipment, ahead, cycle) < earliest
-    ):
-        # What is made before it is made by then, and no stop of now goes on.
-        begin, ahead, pace = earliest, _NOTHING, replace(pace, wait=0.0) if pace else None
+    if ahead.since is not None and ahead.since > now:
+        # No stop of now goes on then.
+        begin, pace = ahead.since, replace(pace, wait=0.0) if pace else None
 
     def after(seconds: float | None) -> datetime | None:
         if seconds is None:
@@ -199,23 +195,6 @@ def forecast_order(
         cause=cause,
         wait=pace.wait * _SECOND if pace else timedelta(),
     )
-
-
-def _free(
-    pace: Pace | None,
-    plant: Plant,
-    now: datetime,
-    equipment: str,
-    ahead: Ahead,
-    cycle: timedelta | None,
-) -> datetime:
-    """When the machine is expected to have made what is ahead."""
-    if not ahead.parts:
-        return now
-    needed = pace.needed(ahead.in_parts(pace, cycle), cycle) if pace else None
-    if needed is None:
-        return _NEVER
-    return after_planned(plant, equipment, now, min(needed[0], HORIZON / _SECOND + 1) * _SECOND) or _NEVER
 
 
 def _risk(

@@ -16,7 +16,7 @@ from dashboards.figures import loss_name
 from dashboards.pages import Page, Query
 from dashboards.ports import Backend
 from plant.model import Plant
-from plant.states import TimeCategory
+from plant.states import MachineState
 
 PATH = "/improve"
 STEPS = 9
@@ -245,7 +245,7 @@ def _clusters(backend: Backend, ledger: pl.DataFrame, query: Query) -> Component
     ]
     heads = ("Machine", "From", "Over", "Micro-stops", "Lost", "Mostly", "Order")
     empty = "No swarms of micro-stops: never three within ten minutes of each other."
-    if ledger.filter(pl.col("category") != TimeCategory.UNKNOWN.value).is_empty():
+    if ledger.filter(pl.col("state") != MachineState.UNKNOWN.value).is_empty():
         empty = "Nothing is known of this window."
     return parts.panel("Swarms of micro-stops", parts.table(heads, rows, empty, numeric=(2, 3, 4)))
 

@@ -61,18 +61,23 @@ def _drawn(backend: Backend, query: Query, theme: str) -> list[Component]:
     running = [o for o in orders if o["state"] == "running" and o not in risky]
     waiting = [o for o in orders if o["state"] in ("held", "waiting") and o not in risky]
     over = [o for o in orders if o["state"] in ("completed", "cancelled")]
-    risky.sort(key=lambda o: (o["state"] != "running", -(o["risk"] or 0.0), o["slack"] or 0.0, o["id"]))
-    for some in (running, waiting):
+    begun = [o for o in risky if o["state"] == "running"]
+    begun.sort(key=lambda o: (-(o["risk"] or 0.0), o["slack"] or 0.0, o["id"]))
+    later = [o for o in risky if o["state"] != "running"]
+    for some in (running, waiting, later):
         some.sort(key=lambda o: (o["due"] or "9", o["id"]))
     over.sort(key=lambda o: (o["end"] or "", o["id"]), reverse=True)
     calm = "Every order is likely to be in time." if running else "No order is running."
     return [
         parts.panel(
-            "At risk", _forecasts(backend, risky, calm), extra=_count(risky), name="risky" if risky else ""
+            "At risk",
+            _forecasts(backend, [*begun, *later], calm, query),
+            extra=_count(risky),
+            name="risky" if risky else "",
         ),
         parts.panel(
             "Running",
-            _forecasts(backend, running, "No other order is running." if risky else "No order is running."),
+            _forecasts(backend, running, "No other order is running." if begun else "No order is running."),
             orderforecast.key() if any(orderforecast.forecast(o) for o in orders) else None,
             html.P(EXPLAINED, className="note"),
             extra=_count(running),
@@ -95,7 +100,10 @@ def _count(orders: Sequence[OrderView]) -> Component:
     return html.Span(words.number(len(orders)), className="muted")
 
 
-def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Component:
+def _forecasts(
+    backend: Backend, orders: Sequence[OrderView], empty: str, query: Query | None = None
+) -> Component:
+    """With a `query` the first of them, or all where it says so (`risky`)."""
     zone, now = backend.plant.site.zone, backend.now()
     rows = []
     for order in orders:
@@ -114,7 +122,8 @@ def _forecasts(backend: Backend, orders: Sequence[OrderView], empty: str) -> Com
                 _step(order),
             )
         )
-    table = parts.table(("Order", "Where", "Good", "Due", "Finish", "Forecast", ""), rows, empty)
+    heads = ("Order", "Where", "Good", "Due", "Finish", "Forecast", "")
+    table = parts.table(heads, rows, empty) if query is None else _some("risky", query, heads, rows, empty)
     return html.Div(table, className="forecasts")
 
 
@@ -191,9 +200,9 @@ def _some(
     heads: Sequence[str],
     rows: Sequence[Sequence[Any]],
     empty: str,
-    numeric: Sequence[int],
+    numeric: Sequence[int] = (),
 ) -> Component:
-    """The first rows, or all where the address says so (`waiting`, `finished`)."""
+    """The first rows, or all where the address says so (`risky`, `waiting`, `finished`)."""
     everything = query.get(name) == "all"
     shown = parts.table(
         heads, rows if everything else rows[: parts.LISTED], empty, numeric=numeric, fold=False

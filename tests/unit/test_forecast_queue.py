@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from analytics.forecast.finish import Ahead, Cause, OrderForecast, forecast_order
 from analytics.forecast.pace import Pace
 from analytics.forecast.plannedtime import after_planned, planned_between
+from analytics.forecast.queue import Waiting, forecast_queue
 from execution.orders import JobOrder, OrderState
 from infra.orderbook import OrderBook
 from plant.calendar import SHIFT, segments
@@ -108,23 +109,42 @@ def test_the_order_that_waits_is_at_risk_for_what_goes_first() -> None:
     assert asked(slow, due=after(15)).cause is Cause.RATE
 
 
-def test_it_begins_no_sooner_than_planned() -> None:
-    before = Ahead().then(60, timedelta(seconds=10))
-    assert asked(ahead=before, earliest=after(5)).finish_present == after(20)
-    assert asked(ahead=before, earliest=after(60)).finish_present == after(70)
+def test_what_begins_later_is_free_of_the_stop_of_now() -> None:
+    later = Ahead(since=after(60)).then(60, timedelta(seconds=10))
+    assert asked(ahead=later).finish_present == after(80)
     # Due before it may even begin: no rate helps.
-    found = asked(earliest=after(60), due=after(50))
+    found = asked(ahead=Ahead(since=after(60)), due=after(50))
     assert (found.risk, found.cause, found.slack) == (1.0, Cause.TIME, timedelta(minutes=-20))
-
-
-def test_a_stop_of_now_is_over_when_a_planned_order_begins() -> None:
     standing = Pace(0.1, 0.0, 1.0, 0.0, 4 * 3600.0, 16, wait=1200.0)
     assert asked(standing).finish_present == after(30)
-    assert asked(standing, earliest=after(600)).finish_present == after(610)
+    assert asked(standing, ahead=Ahead(since=after(600))).finish_present == after(610)
+
+
+def finishes(
+    waiting: list[Waiting], running: int = 60, pace: Pace | None = STEADY
+) -> dict[str, float | None]:
+    """Minutes from now, in the order they are made."""
+    found = forecast_queue(pace, plant(), NOW, "press", [("p", running)], waiting)
+    times = {name: one.finish_present for name, one in found.items()}
+    return {name: None if at is None else (at - NOW) / timedelta(minutes=1) for name, at in times.items()}
+
+
+def test_of_those_that_may_begin_the_first_does() -> None:
+    """Each takes 10 min, what runs 10 more."""
+
+    def waits(name: str, earliest: float | None = None) -> Waiting:
+        return Waiting(name, "p", 60, None, None if earliest is None else after(earliest))
+
+    assert finishes([waits("A"), waits("B")]) == {"A": 20, "B": 30}
+    assert finishes([waits("A", 15), waits("B"), waits("C")]) == {"B": 20, "A": 30, "C": 40}
+    assert finishes([waits("A", 100), waits("B", 60), waits("C")]) == {"C": 20, "B": 70, "A": 110}
+    assert finishes([waits("A", 100), waits("B", 100)]) == {"A": 110, "B": 120}
+    assert finishes([waits("A", 5), waits("B")], running=0) == {"B": 10, "A": 20}
+    assert finishes([waits("A", 100), waits("B")], pace=None) == {"A": None, "B": None}
 
 
 def test_nothing_made_lately_tells_only_the_best() -> None:
-    found = asked(None, ahead=Ahead().then(60, timedelta(seconds=10)), due=after(25), earliest=after(1))
+    found = asked(None, ahead=Ahead().then(60, timedelta(seconds=10)), due=after(25))
     assert (found.finish_present, found.finish_ideal, found.risk) == (None, after(20), None)
 
 
