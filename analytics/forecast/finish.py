@@ -76,19 +76,20 @@ class Ahead:
     since: datetime | None = None
     """When it begins, if that is not now."""
     parts: int = 0
-    ideal: timedelta | None = timedelta()
-    """Its ideal time; None where something of it has no ideal cycle."""
+    ideal: float | None = 0.0
+    """Its ideal time (seconds, of any number of parts); None where something of it has no ideal cycle."""
 
     def then(self, parts: int, cycle: timedelta | None) -> "Ahead":
         """And so many parts of that ideal cycle after it."""
         if self.ideal is None or (cycle is None and parts):
             return Ahead(self.since, self.parts + parts, None)
-        return Ahead(self.since, self.parts + parts, self.ideal + parts * (cycle or timedelta()))
+        more = parts * (cycle / _SECOND) if cycle else 0.0
+        return Ahead(self.since, self.parts + parts, self.ideal + more)
 
     def in_parts(self, pace: Pace, cycle: timedelta | None) -> float:
         """As many parts of that ideal cycle take as long."""
         if cycle and self.ideal is not None and pace.earned is not None:
-            return self.ideal / cycle
+            return self.ideal / (cycle / _SECOND)
         return self.parts
 
 
@@ -176,7 +177,7 @@ def forecast_order(
 
     before = ahead.in_parts(pace, cycle) if pace else 0
     present, early, late = map(after, pace.needed(before + left, cycle) or _UNTOLD if pace else _UNTOLD)
-    ideal = None if cycle is None or ahead.ideal is None else ahead.ideal + left * cycle
+    ideal = None if cycle is None or ahead.ideal is None else ahead.ideal + left * (cycle / _SECOND)
     risk = cause = None
     if soon is not None:
         risk, cause = (1.0, Cause.OVERDUE) if soon <= now else (None, None)
@@ -188,7 +189,7 @@ def forecast_order(
         finish_present=present,
         finish_early=early,
         finish_late=late,
-        finish_ideal=after(ideal / _SECOND) if ideal is not None else None,
+        finish_ideal=after(ideal),
         slack=due - present if due is not None and present is not None else None,
         expected=expected,
         risk=risk,
@@ -202,14 +203,14 @@ def _risk(
     left: int,
     before: float,
     cycle: timedelta | None,
-    ideal: timedelta | None,
+    ideal: float | None,
     seconds: float,
 ) -> tuple[float | None, Cause | None]:
     """Probability that `left` parts of an order, made after `before`, take longer than planned `seconds`, and why if it is
-    high. `ideal`: how long both take at best."""
-    if cycle and left * cycle / _SECOND > seconds:
+    high. `ideal`: seconds both take at best."""
+    if cycle and left * (cycle / _SECOND) > seconds:
         return 1.0, Cause.TIME
-    if ideal and ideal / _SECOND > seconds:
+    if ideal and ideal > seconds:
         return 1.0, Cause.QUEUE
     risk = pace.late(before + left, seconds, cycle) if pace else None
     if pace is None or risk is None or risk < AT_RISK:

@@ -181,7 +181,7 @@ def _ask_queue(
         said = (pace.needed(parts, cycle) if pace else None) or (None, None, None)
         scores["forecast"].add(said[0], truth, *said[1:])
         ahead = ahead.then(job["good"], cycle)
-        scores["ideal rate"].add(ahead.ideal.total_seconds() if ahead.ideal else None, truth)
+        scores["ideal rate"].add(ahead.ideal, truth)
 
 
 def shifts(found: Iterable[tuple[Plant, pl.DataFrame]]) -> dict[str, Score]:

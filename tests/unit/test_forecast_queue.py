@@ -203,6 +203,13 @@ def test_planned_time_is_what_the_calendar_says_of_the_whole_span(
         assert planned_between(model, "press", begin, finish - tick) == wanted - tick
 
 
+def test_numbers_of_parts_nobody_can_make_are_told_nothing_of() -> None:
+    most = [Waiting(str(n), "q", 10**12, after(60)) for n in range(50)]
+    found = forecast_queue(STEADY, plant(), NOW, "press", [], most)
+    assert len(found) == 50 and {one.finish_present for one in found.values()} == {None}
+    assert {one.risk for one in found.values()} == {1.0}
+
+
 def rows() -> pl.DataFrame:
     """An hour in which order A ran, 360 parts of p in 10 s each."""
     start, count = after(-60), 4
